@@ -1,0 +1,1 @@
+"""The machine: simulates networks; knows no rule, no data set, no cluster."""

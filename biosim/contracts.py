@@ -1,0 +1,117 @@
+"""Every contract that a plug-in implements. Read this first.
+
+A learning rule is three choices: which pathways it wires, which phases it runs, which
+plasticity its synapses have. The machine knows these contracts and no rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from torch import Tensor
+
+from biosim.events import Event, Presentation, Tick, Window
+from biosim.locality import Axis, Local, Reads
+
+if TYPE_CHECKING:
+    from biosim.network import Network
+    from biosim.populations.site import Site
+
+Memory = dict[str, Tensor]
+"""A plasticity's own variables, by name; each lies on the axis that it declares."""
+
+
+class Plasticity(Protocol):
+    """Local arithmetic at a synapse. It keeps no state of its own."""
+
+    @property
+    def reads(self) -> Reads:
+        """What it sees and when it wakes."""
+
+    @property
+    def memory(self) -> Mapping[str, Axis]:
+        """The names of its own variables, and the axis of each."""
+
+    def update(self, seen: Local, memory: Memory) -> tuple[Mapping[str, Tensor], Memory]:
+        """Return the change of each parameter, and the memory.
+
+        "weight" has shape (n_post, n_pre), "bias" (n_post,). The memory is handed over: its
+        tensors may be changed in place and given back.
+        """
+
+
+class Actor(Protocol):
+    """A population with the synapses that end on it, owned by one rank."""
+
+    state_names: ClassVar[tuple[str, ...]]
+    """The attributes that the future depends on: what a snapshot copies."""
+
+    def advance(self, window: Window, inbox: list[Event]) -> list[Event]:
+        """Deal with the events of the window, which come in content order; return new ones."""
+
+    def next_wake(self) -> Tick:
+        """Return when it wants to wake without an event: a tick, WHEN_QUIET or NEVER."""
+
+    def parameters(self) -> dict[str, dict[str, Tensor]]:
+        """Return {projection: {"weight": (n_post, n_pre), "bias": (n_post,)}}."""
+
+    def activity(self) -> Tensor | None:
+        """Return and forget the activity of the last probe: (n_samples, n_units)."""
+
+
+class Model(Protocol):
+    """What kind of population it is: a frozen description that can make its actor."""
+
+    def actor(self, site: Site) -> Actor:
+        """Return the population's actor, on the rank that owns it."""
+
+    def check(self, name: str, receptors: frozenset[str], carried: frozenset[str]) -> None:
+        """Raise NetworkError if a projection uses a receptor or variable it does not have."""
+
+
+class Encoder(Protocol):
+    """What a source sends for a minibatch; a rule supplies it."""
+
+    def encode(
+        self, phase: int, at: Presentation, samples: Tensor, x: Tensor, y: Tensor
+    ) -> Mapping[str, Tensor]:
+        """Return {variable: payload} for one phase.
+
+        Args:
+            phase: position in the rule's phases.
+            at: epoch, minibatch and mode.
+            samples: (n_rows,) positions in the data set, the entities of random draws.
+            x: (n_rows, n_features) inputs.
+            y: (n_rows,) labels.
+        """
+
+    def listen(self, samples: Tensor, scores: Tensor) -> None:
+        """Take class scores (n_rows, n_classes) that the network sent back."""
+
+
+class Ranks(Protocol):
+    """Who takes part. Every rank enters every call, also with nothing to say."""
+
+    rank: int
+    size: int
+
+    def exchange(self, outgoing: Sequence[list[Event]], wake: Tick) -> tuple[list[Event], Tick]:
+        """Send `outgoing[r]` to rank r; return what came, and the earliest wake of all ranks."""
+
+    def agree(self, flag: bool) -> bool:
+        """Return whether any rank raises the flag."""
+
+    def sum(self, counts: Tensor) -> Tensor:
+        """Return the counts, integers (n,), summed over ranks."""
+
+
+class LearningRule(Protocol):
+    """One learning rule: one file in `rules/`."""
+
+    source: ClassVar[str]
+    equations: ClassVar[str]
+    supervised_readout: ClassVar[bool]
+
+    def wire(self, stack: Any) -> Network:
+        """Return the network: populations, projections, pathways, phases."""

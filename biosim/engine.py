@@ -1,0 +1,127 @@
+"""The loop: windows, wake-ups, exchange. No numerics.
+
+The order within a tick is the order of the events' content (`events.content_order`): phases,
+targets, feedback, activity, scores; by source and target after that. An actor deals with its
+events of a tick in that order, so a weight that an error changes is in force for the activity
+of the same tick.
+
+A window is as long as the shortest delay: nothing that happens in it on one actor can matter
+to another before it ends. Windows begin at the earliest wake of any rank, so silence costs
+nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from biosim.contracts import Actor, Ranks
+from biosim.events import NEVER, WHEN_QUIET, Event, Tick, Window, content_order
+from biosim.ledger import Ledger
+
+
+class Engine:
+    """Advances the actors of one rank, in step with all other ranks.
+
+    Args:
+        actors: the actors that this rank owns, by the position of their population.
+        owner: the rank of every population, by position.
+        ranks: how this rank talks to the others.
+        lookahead: length of a window in ticks: the shortest delay between two actors.
+        ledger: counts what is sent.
+    """
+
+    def __init__(
+        self,
+        actors: Mapping[int, Actor],
+        owner: Sequence[int],
+        ranks: Ranks,
+        lookahead: int,
+        ledger: Ledger,
+    ) -> None:
+        self.now: Tick = 0
+        self._actors = dict(sorted(actors.items()))
+        self._owner = owner
+        self._ranks = ranks
+        self._lookahead = lookahead
+        self._ledger = ledger
+        self._pending: dict[Tick, dict[int, list[Event]]] = {}
+
+    def run(self, until: Tick = NEVER) -> Tick:
+        """Advance until nothing is left to do anywhere, or until tick `until` is reached.
+
+        Returns the next wake of any rank. Events at or after `until` stay pending.
+        """
+        ranks, lookahead, actors, ledger = self._ranks, self._lookahead, self._actors, self._ledger
+        owner, rank, here = self._owner, ranks.rank, range(ranks.size)
+        wakes = {i: wake for i, actor in actors.items() if (wake := actor.next_wake()) < NEVER}
+        arrived, wake = ranks.exchange([[] for _ in here], self._earliest(wakes))
+        while True:
+            # A wake of WHEN_QUIET is the earliest only if no rank has an event or a clock left.
+            start = self.now if wake == WHEN_QUIET else wake
+            if start >= until:
+                return wake
+            window = Window(start, min(start + lookahead, until))
+            outgoing: list[list[Event]] = [[] for _ in here]
+            inboxes = self._due(window)
+            for i, own_wake in wakes.items():
+                if own_wake < window.end or (own_wake == wake == WHEN_QUIET):
+                    inboxes.setdefault(i, [])
+            wake = NEVER
+            for i in sorted(inboxes):
+                inbox = inboxes[i]
+                if len(inbox) > 1:
+                    inbox.sort(key=content_order)
+                for event in actors[i].advance(window, inbox):
+                    ledger.sent(event)
+                    outgoing[owner[event.target]].append(event)
+                    if event.tick < wake:
+                        wake = event.tick
+                own_wake = actors[i].next_wake()
+                if own_wake < NEVER:
+                    wakes[i] = own_wake
+                else:
+                    wakes.pop(i, None)
+            self.now = window.end
+            arrived, wake = ranks.exchange(outgoing, min(wake, self._earliest(wakes)))
+            for event in arrived:
+                self._file(event)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return a copy of everything that the future of this rank depends on."""
+        return copy.deepcopy(
+            {
+                "now": self.now,
+                "pending": self._pending,
+                "actors": {
+                    i: {name: getattr(actor, name) for name in actor.state_names}
+                    for i, actor in self._actors.items()
+                },
+            }
+        )
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Take over a snapshot of the same network."""
+        snapshot = copy.deepcopy(dict(snapshot))
+        self.now = snapshot["now"]
+        self._pending = snapshot["pending"]
+        for i, state in snapshot["actors"].items():
+            for name, value in state.items():
+                setattr(self._actors[i], name, value)
+
+    def _earliest(self, wakes: Mapping[int, Tick]) -> Tick:
+        own = min(wakes.values(), default=NEVER)
+        return min(own, min(self._pending, default=NEVER))
+
+    def _file(self, event: Event) -> None:
+        if event.tick < self.now:
+            raise AssertionError(f"{event} arrived after its tick: the window was too long")
+        self._pending.setdefault(event.tick, {}).setdefault(event.target, []).append(event)
+
+    def _due(self, window: Window) -> dict[int, list[Event]]:
+        inboxes: dict[int, list[Event]] = {}
+        for tick in [tick for tick in self._pending if tick < window.end]:
+            for i, events in self._pending.pop(tick).items():
+                inboxes.setdefault(i, []).extend(events)
+        return inboxes

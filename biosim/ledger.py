@@ -1,0 +1,107 @@
+"""The ledger: what learning costs, counted by the engine while it happens.
+
+Bytes are those of the payloads really sent (their dtype, their rows), by projection; ticks are
+between a layer's forward pass and its update; held bytes are what a layer keeps while it waits
+for an error; arithmetic counts multiply-adds of dense products. Only learning presentations
+are counted. All counts are integers, so that summing over ranks cannot depend on an order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+
+import torch
+
+from biosim.contracts import Ranks
+from biosim.events import Event, Mode
+from biosim.network import Network
+
+LEARN = Mode.LEARN
+ARITHMETIC = ("forward", "feedback", "plasticity")
+
+
+@dataclass
+class LayerCount:
+    """What one population counts while it learns."""
+
+    samples: int = 0
+    updates: int = 0
+    lag_ticks: int = 0
+    lag_ticks_max: int = 0
+    held_bytes_max: int = 0
+    forward: int = 0
+    feedback: int = 0
+    plasticity: int = 0
+
+    def updated(self, lag: int) -> None:
+        """Count one update that came `lag` ticks after the forward pass."""
+        self.updates += 1
+        self.lag_ticks += lag
+        if lag > self.lag_ticks_max:
+            self.lag_ticks_max = lag
+
+    def held(self, held_bytes: int) -> None:
+        """Note how many bytes are kept from one window to the next."""
+        if held_bytes > self.held_bytes_max:
+            self.held_bytes_max = held_bytes
+
+
+class Ledger:
+    """Counts of one rank.
+
+    Args:
+        network: its populations and projections give the tables their rows.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.sent_bytes = [0] * len(network.projections)
+        self.sent_events = [0] * len(network.projections)
+        self.layers = [LayerCount() for _ in network.populations]
+
+    def sent(self, event: Event) -> None:
+        """Count an event that leaves its source."""
+        if event.presentation.mode == LEARN:
+            self.sent_events[event.projection] += 1
+            if event.payload is not None:
+                self.sent_bytes[event.projection] += event.payload.nbytes
+
+    def gathered(self, ranks: Ranks) -> LedgerTotals:
+        """Return the counts of all ranks; every rank gets the same."""
+        # A population lives on one rank, so that a sum over ranks copies its counts.
+        layers = [count for layer in self.layers for count in astuple(layer)]
+        sums = ranks.sum(
+            torch.tensor([*self.sent_bytes, *self.sent_events, *layers], dtype=torch.int64)
+        ).tolist()
+        n, width = len(self.sent_bytes), len(fields(LayerCount))
+        rest = sums[2 * n :]
+        return LedgerTotals(
+            sent_bytes=sums[:n],
+            sent_events=sums[n : 2 * n],
+            layers=[
+                LayerCount(*rest[width * i : width * (i + 1)]) for i in range(len(self.layers))
+            ],
+        )
+
+
+@dataclass(frozen=True)
+class LedgerTotals:
+    """Counts of a whole run.
+
+    Args:
+        sent_bytes: bytes by projection.
+        sent_events: events by projection.
+        layers: counts by population.
+    """
+
+    sent_bytes: list[int]
+    sent_events: list[int]
+    layers: list[LayerCount]
+
+    @property
+    def samples(self) -> int:
+        """Learning samples that were presented."""
+        return sum(layer.samples for layer in self.layers)
+
+    def bytes_per_sample(self, projection: int) -> float:
+        """Return the bytes that crossed the projection for every learning sample."""
+        return self.sent_bytes[projection] / max(1, self.samples)

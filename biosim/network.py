@@ -1,0 +1,218 @@
+"""The description of a network: populations, projections, pathways, phases. Immutable.
+
+A description knows nothing of ranks, devices or time; it is checked once, when it is made, and
+every rank builds from it only what it owns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from biosim.contracts import Model, Plasticity
+from biosim.errors import BiosimError
+from biosim.events import Kind, Mode
+from biosim.wiring import Dense, Tied
+
+
+class NetworkError(BiosimError):
+    """A network description contradicts itself."""
+
+
+@dataclass(frozen=True)
+class Population:
+    """Neurons of one kind that are computed together.
+
+    Args:
+        name: unique in the network; the name of its traces.
+        size: number of neurons, at least 1.
+        model: what kind of neurons they are.
+    """
+
+    name: str
+    size: int
+    model: Model
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a presentation in which the source sends something of its own.
+
+    Args:
+        name: unique in the network.
+        start: ticks after the presentation's first at which the source sends.
+        ticks: how many ticks the phase takes.
+        polarity: signs of the equal parts of the rows that are presented side by side:
+            (1, -1) sends positive rows, then as many negative ones, in one event.
+        modes: in which modes the phase happens.
+    """
+
+    name: str
+    start: int = 0
+    ticks: int = 1
+    polarity: tuple[int, ...] = (1,)
+    modes: tuple[Mode, ...] = (Mode.LEARN, Mode.ANSWER, Mode.PROBE)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Where a variable of one population goes, and what happens to it there.
+
+    Args:
+        name: unique in the network.
+        source: name of the population that sends.
+        target: name of the population that receives and owns the synapses.
+        carries: the variable of the source that is sent.
+        receptor: the input of the target at which it arrives.
+        kind: the kind of its events.
+        delay: ticks between sending and arrival, at least 1.
+        weights: `Dense` weights at the target, `Tied` weights at the source, or None: the
+            payload arrives as it is.
+        plasticity: how the dense weights change; None if they do not.
+        modes: in which modes it carries anything.
+        phases: names of the phases in which it carries anything; None for all.
+        learns: names of the phases in which its plasticity wakes; None for all.
+    """
+
+    name: str
+    source: str
+    target: str
+    carries: str
+    receptor: str
+    kind: Kind = Kind.ACTIVITY
+    delay: int = 1
+    weights: Dense | Tied | None = None
+    plasticity: Plasticity | None = None
+    modes: tuple[Mode, ...] = (Mode.LEARN, Mode.ANSWER, Mode.PROBE)
+    phases: tuple[str, ...] | None = None
+    learns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Pathway:
+    """A named set of projections by which something distant enters a layer.
+
+    Args:
+        name: what it brings, such as "error".
+        projections: names of the projections it is made of.
+        meaning: one line for the card.
+    """
+
+    name: str
+    projections: tuple[str, ...]
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """Populations in the order of the forward pass, and how they are wired.
+
+    Raises:
+        NetworkError: a name is used twice or unknown, a delay is below one tick, a population
+            has no neurons, a tied projection does not mirror the one it is tied to.
+    """
+
+    populations: tuple[Population, ...]
+    projections: tuple[Projection, ...]
+    pathways: tuple[Pathway, ...] = ()
+    phases: tuple[Phase, ...] = (Phase("forward"),)
+
+    def __post_init__(self) -> None:
+        for names, what in (
+            ([p.name for p in self.populations], "population"),
+            ([p.name for p in self.projections], "projection"),
+            ([p.name for p in self.phases], "phase"),
+        ):
+            for name in names:
+                if names.count(name) > 1:
+                    raise NetworkError(
+                        f"two {what}s are named {name!r}; give each a name of its own"
+                    )
+        for population in self.populations:
+            if population.size < 1:
+                raise NetworkError(
+                    f"population {population.name!r} has {population.size} neurons; "
+                    "expected at least 1"
+                )
+        for projection in self.projections:
+            self._check(projection)
+        for pathway in self.pathways:
+            for name in pathway.projections:
+                if name not in self.projection_at:
+                    raise NetworkError(
+                        f"pathway {pathway.name!r} names projection {name!r}; "
+                        f"the network has {', '.join(self.projection_at)}"
+                    )
+        for population in self.populations:
+            population.model.check(
+                population.name,
+                frozenset(p.receptor for p in self.projections if p.target == population.name),
+                frozenset(p.carries for p in self.projections if p.source == population.name),
+            )
+
+    @cached_property
+    def population_at(self) -> dict[str, int]:
+        """Position of each population, by name."""
+        return {population.name: i for i, population in enumerate(self.populations)}
+
+    @cached_property
+    def projection_at(self) -> dict[str, int]:
+        """Position of each projection, by name."""
+        return {projection.name: i for i, projection in enumerate(self.projections)}
+
+    def size(self, name: str) -> int:
+        """Return the number of neurons of the population of that name."""
+        return self.populations[self.population_at[name]].size
+
+    @property
+    def shortest_delay(self) -> int:
+        """The smallest delay of any projection: how long a window may be."""
+        return min((projection.delay for projection in self.projections), default=1)
+
+    @property
+    def learning_ticks(self) -> int:
+        """How many ticks the phases of one learning presentation take."""
+        return max(
+            (phase.start + phase.ticks for phase in self.phases if Mode.LEARN in phase.modes),
+            default=1,
+        )
+
+    def tied(self) -> list[Projection]:
+        """Return the projections that use another one's weights."""
+        return [p for p in self.projections if isinstance(p.weights, Tied)]
+
+    def _check(self, projection: Projection) -> None:
+        name = projection.name
+        for end in (projection.source, projection.target):
+            if end not in self.population_at:
+                raise NetworkError(
+                    f"projection {name!r} names population {end!r}; "
+                    f"the network has {', '.join(self.population_at)}"
+                )
+        if projection.delay < 1:
+            raise NetworkError(
+                f"projection {name!r} has a delay of {projection.delay} ticks; "
+                "expected at least 1: every event takes time"
+            )
+        for phase in (*(projection.phases or ()), *(projection.learns or ())):
+            if phase not in {p.name for p in self.phases}:
+                raise NetworkError(
+                    f"projection {name!r} names phase {phase!r}; "
+                    f"the network has {', '.join(p.name for p in self.phases)}"
+                )
+        if projection.plasticity is not None and not isinstance(projection.weights, Dense):
+            raise NetworkError(
+                f"projection {name!r} has a plasticity but no dense weights of its own"
+            )
+        if isinstance(projection.weights, Tied):
+            to = projection.weights.to
+            other = self.projections[self.projection_at[to]] if to in self.projection_at else None
+            if (
+                other is None
+                or not isinstance(other.weights, Dense)
+                or (other.target, other.source) != (projection.source, projection.target)
+            ):
+                raise NetworkError(
+                    f"projection {name!r} is tied to {to!r}; expected a dense projection "
+                    f"from {projection.target!r} to {projection.source!r}"
+                )

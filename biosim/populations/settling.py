@@ -1,0 +1,263 @@
+"""Settling populations: units that relax together to the minimum of an energy.
+
+Scellier and Bengio 2017 (arXiv 1602.05179): E = |s|^2/2 - sum W rho rho - sum b rho, and with
+a nudge beta of the output towards the label F = E + beta |y - s|^2 / 2; every unit follows
+ds/dt = -dF/ds. One step takes one tick, which is the delay of a synapse, so that all
+populations step together from each other's states of the tick before.
+
+The order within a tick: arrivals first, then the phase's beginning, then the step. At the
+arrival of `end`, a population has the states that its neighbours sent in the last step and its
+own state of that same step: correlations are of equal send ticks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from biosim.events import NEVER, Event, Kind, Mode, Presentation, Tick, Window
+from biosim.network import NetworkError
+from biosim.populations.activations import ACTIVATIONS, GAINS, ActivationName
+from biosim.populations.site import Site, require
+
+RECEPTORS = ("basal", "apical", "target", "phase")
+FREE, NUDGED, END, READ = "free", "nudged", "end", "read"
+
+
+@dataclass(frozen=True)
+class Settling:
+    """Units whose state settles under all their neighbours at once.
+
+    Receptors: `phase` begins the phases free, nudged, end and read, which the network must
+    have, and brings the positions of the samples in the data set; `basal` is what comes from below through the population's own weights; `apical` is
+    what comes from above, already summed by the owner of the tied weights; `target` brings
+    labels, towards which the units are nudged.
+
+    Variables that projections may carry: `rate`, rho(s), every tick; `answer`, at `read`.
+
+    In the nudged phase each row is relaxed once for every entry of the phase's polarity, side
+    by side: the nudge is beta times the entry. (1, -1) is the symmetric estimate of Laborieux
+    et al. 2021 (arXiv 2006.03824); (1, 0) the one-sided one, where the second part stays free.
+
+    Args:
+        activation: rho. With hard_sigmoid the state is clipped to [0, 1], where rho is the
+            identity.
+        step: length of a step of ds/dt, in units of the time constant, in (0, 1].
+        beta: strength of the nudge.
+        persistent: start the free phase from the sample's state of the epoch before.
+    """
+
+    activation: ActivationName = "hard_sigmoid"
+    step: float = 1.0
+    beta: float = 0.5
+    persistent: bool = False
+
+    def actor(self, site: Site) -> SettlingActor:
+        """Return the actor of a population of this kind."""
+        return SettlingActor(self, site)
+
+    def check(self, name: str, receptors: frozenset[str], carried: frozenset[str]) -> None:
+        """Raise NetworkError if a projection uses a receptor or variable it does not have."""
+        require(name, "settling", receptors, carried, RECEPTORS, ("rate", "answer"))
+        for needed in ("basal", "phase"):
+            if needed not in receptors:
+                raise NetworkError(f"population {name!r} settles but has no {needed} projection")
+        if self.activation == "softmax":
+            raise NetworkError(f"population {name!r} cannot settle with a softmax")
+
+
+class SettlingActor:
+    """A settling population with the synapses that end on it."""
+
+    state_names: ClassVar[tuple[str, ...]] = (
+        "synapses", "state", "label", "arrived", "left", "at", "next_tick", "kept", "nudge",
+        "free_tick", "samples", "probed",
+    )  # fmt: skip
+
+    def __init__(self, model: Settling, site: Site) -> None:
+        self._site = site
+        self._model = model
+        self._rho = ACTIVATIONS[model.activation]
+        self._slope = GAINS[model.activation]
+        self._clips = model.activation == "hard_sigmoid"
+        self.synapses = site.synapses("basal")
+        self._outlets = site.outlets(self.synapses)
+        self._receptor = {
+            i: receptor for receptor in RECEPTORS for i, _ in site.afferents(receptor)
+        }
+        self._phases = site.network.phases
+        self.state: Tensor | None = None
+        self.label: Tensor | None = None
+        self.arrived: dict[int, tuple[Tensor, Tensor]] = {}
+        """What came last on each projection: the payload, and the drive it gives."""
+        self.left = 0
+        self.at: Presentation | None = None
+        self.next_tick: Tick = NEVER
+        self.kept: Tensor | None = None
+        self.nudge: Tensor | None = None
+        self.samples: Tensor | None = None
+        self.free_tick: Tick = 0
+        self.probed: list[Tensor] = []
+
+    def next_wake(self) -> Tick:
+        """Return the tick of the next step, or NEVER between presentations."""
+        return self.next_tick if self.left else NEVER
+
+    def advance(self, window: Window, inbox: list[Event]) -> list[Event]:
+        """Take in what arrives, begin phases, and step once a tick."""
+        out: list[Event] = []
+        by_tick: dict[Tick, list[Event]] = {}
+        for event in inbox:
+            by_tick.setdefault(event.tick, []).append(event)
+        for tick in range(window.start, window.end):
+            events = by_tick.get(tick, [])
+            for event in events:
+                if event.kind != Kind.PHASE:
+                    self._take(event)
+            for event in events:
+                if event.kind == Kind.PHASE:
+                    self._begin(tick, event, out)
+            if self.left and self.next_tick <= tick:
+                self._step(tick, out)
+        if self.state is not None:
+            self._site.count.held(self._held_bytes())
+        return out
+
+    def parameters(self) -> dict[str, dict[str, Tensor]]:
+        """Return {projection: {"weight": (n_post, n_pre), "bias": (n_post,)}}."""
+        return {s.name: s.parameters() for s in self.synapses.values()}
+
+    def activity(self) -> Tensor | None:
+        """Return and forget the settled states of the last probe: (n_samples, n_units)."""
+        if not self.probed:
+            return None
+        probed, self.probed = torch.cat(self.probed), []
+        return probed
+
+    def _take(self, event: Event) -> None:
+        payload = event.payload
+        assert payload is not None
+        if self._receptor[event.projection] == "target":
+            self.label = payload
+            return
+        synapses = self.synapses.get(event.projection)
+        drive = payload
+        if synapses is not None:
+            drive = synapses.drive(payload)
+            if event.presentation.mode == Mode.LEARN:
+                self._site.count.forward += payload.shape[0] * synapses.weight.numel()
+        self.arrived[event.projection] = (payload, drive)
+
+    def _begin(self, tick: Tick, event: Event, out: list[Event]) -> None:
+        at = self.at = event.presentation
+        phase = self._phases[at.phase]
+        self.left, self.next_tick = phase.ticks, tick
+        if phase.name == FREE:
+            self._start(tick, event, out)
+        elif phase.name == NUDGED:
+            self._nudge(phase.polarity)
+        else:
+            self.left = 0
+            if phase.name == END:
+                self._learn(tick, at)
+            elif phase.name == READ:
+                assert self.state is not None
+                for outlet in self._outlets.get("answer", ()):
+                    outlet.send(tick, at, self._rho(self.state), out)
+                if at.mode == Mode.PROBE:
+                    self.probed.append(self._rho(self.state))
+            self.state = self.label = self.nudge = None
+            self.arrived = {}
+
+    def _start(self, tick: Tick, event: Event, out: list[Event]) -> None:
+        assert event.payload is not None
+        self.samples = event.payload.long()
+        rows = len(self.samples)
+        size = self._site.population.size
+        like = next(iter(self.synapses.values())).weight
+        self.state = torch.zeros(rows, size, dtype=like.dtype, device=like.device)
+        if self._model.persistent and event.presentation.mode == Mode.LEARN:
+            if self.kept is None:
+                self.kept = like.new_zeros(self._site.course.samples, size)
+            self.state = self.kept[self.samples]
+            # The first tick tells the neighbours where this population starts.
+            self._send_rate(tick, event.presentation, out)
+            self.left, self.next_tick = self.left - 1, tick + 1
+
+    def _nudge(self, polarity: tuple[int, ...]) -> None:
+        assert self.state is not None
+        times = len(polarity)
+        if self._model.persistent and self.kept is not None:
+            self.kept[self.samples] = self.state
+        rows = self.state.shape[0]
+        self.state = self.state.repeat(times, 1)
+        self.arrived = {
+            i: (payload.repeat(times, 1), drive.repeat(times, 1))
+            for i, (payload, drive) in self.arrived.items()
+        }
+        if self.label is not None:
+            self.label = self.label.repeat(times)
+            self.nudge = (
+                torch.tensor(polarity, dtype=self.state.dtype, device=self.state.device)
+                .mul(self._model.beta)
+                .repeat_interleave(rows)
+                .unsqueeze(1)
+            )
+        self.free_tick = self.next_tick
+
+    def _step(self, tick: Tick, out: list[Event]) -> None:
+        state, at = self.state, self.at
+        assert state is not None and at is not None
+        drive: Tensor | None = None
+        for projection in sorted(self.arrived):  # a fixed order of summation
+            more = self.arrived[projection][1]
+            drive = more if drive is None else drive + more
+        if drive is None:
+            drive = torch.zeros_like(state)
+        if not self._clips:
+            drive = drive * self._slope(self._rho(state))
+        change = drive - state
+        if self.nudge is not None and self.label is not None:
+            error = state.neg()
+            error[torch.arange(len(state), device=state.device), self.label.long()] += 1.0
+            change = change + self.nudge * error
+        state = state + change * self._model.step
+        self.state = state.clamp_(0.0, 1.0) if self._clips else state
+        self._send_rate(tick, at, out)
+        self.left -= 1
+        self.next_tick = tick + 1
+
+    def _send_rate(self, tick: Tick, at: Presentation, out: list[Event]) -> None:
+        assert self.state is not None
+        rate = self._rho(self.state)
+        for outlet in self._outlets.get("rate", ()):
+            outlet.send(tick, at, rate, out)
+
+    def _learn(self, tick: Tick, at: Presentation) -> None:
+        assert self.state is not None
+        rate = self._rho(self.state)
+        half = rate.shape[0] // 2
+        signs = rate.new_ones(rate.shape[0], 1)
+        signs[half:] = -1.0
+        for projection, synapses in self.synapses.items():
+            if synapses.plasticity is None:
+                continue
+            pre = self.arrived[projection][0]
+            self._site.count.plasticity += pre.shape[0] * synapses.weight.numel()
+            synapses.learn(
+                pre,
+                {"settled": lambda: rate},
+                {
+                    "polarity": lambda: signs,
+                    "progress": lambda: self._site.course.progress(at),
+                },
+            )
+        self._site.count.updated(tick - self.free_tick)
+
+    def _held_bytes(self) -> int:
+        kept = [self.state, self.label]
+        kept += [tensor for pair in self.arrived.values() for tensor in pair]
+        return sum(tensor.nbytes for tensor in kept if tensor is not None)

@@ -1,0 +1,165 @@
+"""The source: presents minibatches, phase after phase, when the network is ready for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+from biosim.contracts import Encoder
+from biosim.events import NEVER, WHEN_QUIET, Event, Mode, Presentation, Tick, Window
+from biosim.populations.site import Site, require
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where samples come from.
+
+    It sends the variables of its encoder, and `phase`: the positions of the samples in the data
+    set, (n_rows,), whose arrival begins a phase.
+
+    Receptor: `score`, class scores (n_rows, n_classes) that the network sends back for a
+    minibatch; the encoder gets them.
+
+    Args:
+        encoder: makes, from the run's seed, what says what is sent in each phase.
+        sends: the variables that the encoder gives.
+    """
+
+    encoder: Callable[[int], Encoder]
+    sends: tuple[str, ...] = ("x", "label")
+
+    def actor(self, site: Site) -> SourceActor:
+        """Return the actor of a population of this kind."""
+        return SourceActor(self, site)
+
+    def check(self, name: str, receptors: frozenset[str], carried: frozenset[str]) -> None:
+        """Raise NetworkError if a projection uses a receptor or variable it does not have."""
+        require(name, "source", receptors, carried, ("score",), (*self.sends, "phase"))
+
+
+class Reel(NamedTuple):
+    """What is to be presented: samples in an order, in minibatches, under one mode.
+
+    Args:
+        x: (n_samples, n_features) on the source's device.
+        y: (n_samples,) labels, in the smallest integers that hold them: they are sent.
+        order: (n,) positions of samples, in the order of presentation.
+        mode: why they are presented.
+        epoch: the epoch of the presentations.
+        batch_size: rows a minibatch; the last may have fewer.
+        period: ticks from one minibatch to the next; None waits until the network is quiet.
+        phases: positions of the phases that take place.
+    """
+
+    x: Tensor
+    y: Tensor
+    order: Tensor
+    mode: Mode
+    epoch: int
+    batch_size: int
+    period: int | None
+    phases: tuple[int, ...]
+
+
+class SourceActor:
+    """Presents the reel that it was given."""
+
+    state_names: ClassVar[tuple[str, ...]] = ("reel", "batch", "due", "next_start", "encoder")
+
+    def __init__(self, model: Source, site: Site) -> None:
+        self.encoder = model.encoder(site.seed)
+        self._outlets = site.outlets({})
+        self._phases = site.network.phases
+        self._count = site.count
+        self.reel: Reel | None = None
+        self.batch = 0
+        self.next_start: Tick = NEVER
+        self.due: list[tuple[Tick, int, int]] = []
+
+    def present(self, reel: Reel, now: Tick) -> None:
+        """Begin with this reel at the next window, which starts at `now` or later."""
+        self.reel, self.batch, self.due = reel, 0, []
+        self.next_start = WHEN_QUIET if reel.period is None else now
+
+    def next_wake(self) -> Tick:
+        """Return the tick of the next phase or minibatch, or WHEN_QUIET between minibatches."""
+        return min(self.due[0][0] if self.due else NEVER, self.next_start)
+
+    def advance(self, window: Window, inbox: list[Event]) -> list[Event]:
+        """Send what is due in the window."""
+        out: list[Event] = []
+        for event in inbox:
+            assert event.payload is not None
+            self.encoder.listen(self._samples(event.presentation.batch), event.payload)
+        # A source that waits for quiet is woken without any event.
+        if self.next_start == WHEN_QUIET and not inbox and not self.due:
+            self._start(window.start)
+        while self.next_wake() < window.end:
+            if self.next_start <= (self.due[0][0] if self.due else NEVER):
+                self._start(self.next_start)
+            else:
+                self._send(*self.due.pop(0), out)
+        return out
+
+    def parameters(self) -> dict[str, dict[str, Tensor]]:
+        """Return nothing: it has no synapses."""
+        return {}
+
+    def activity(self) -> Tensor | None:
+        """Return None: its activity is the data."""
+        return None
+
+    def _start(self, tick: Tick) -> None:
+        reel = self.reel
+        assert reel is not None
+        for phase in reel.phases:
+            self.due.append((tick + self._phases[phase].start, phase, self.batch))
+        self.due.sort()
+        self.batch += 1
+        if self.batch * reel.batch_size >= len(reel.order):
+            self.next_start = NEVER
+        else:
+            self.next_start = WHEN_QUIET if reel.period is None else tick + reel.period
+
+    def _send(self, now: Tick, phase: int, batch: int, out: list[Event]) -> None:
+        reel = self.reel
+        assert reel is not None
+        samples = self._samples(batch)
+        at = Presentation(reel.epoch, batch, phase, reel.mode)
+        if reel.mode == Mode.LEARN and phase == reel.phases[0]:
+            self._count.samples += len(samples)
+        x, y = reel.x.index_select(0, samples), reel.y.index_select(0, samples)
+        payloads = self.encoder.encode(phase, at, samples, x, y)
+        for name, outlets in self._outlets.items():
+            payload = samples.int() if name == "phase" else payloads.get(name)
+            for outlet in outlets:
+                if payload is not None:
+                    outlet.send(now, at, payload, out)
+
+    def _samples(self, batch: int) -> Tensor:
+        reel = self.reel
+        assert reel is not None
+        return reel.order[batch * reel.batch_size : (batch + 1) * reel.batch_size]
+
+
+class Plain:
+    """Sends inputs as they are, and labels, in every phase.
+
+    Args:
+        seed: not used; nothing is drawn.
+    """
+
+    def __init__(self, seed: int) -> None:
+        pass
+
+    def encode(
+        self, phase: int, at: Presentation, samples: Tensor, x: Tensor, y: Tensor
+    ) -> dict[str, Tensor]:
+        """Return x (n_rows, n_features) and label (n_rows,)."""
+        return {"x": x, "label": y}
+
+    def listen(self, samples: Tensor, scores: Tensor) -> None:
+        """Ignore class scores."""

@@ -1,0 +1,199 @@
+"""A simulation: the part of a network that one rank owns, and the engine that advances it.
+
+Every rank makes the same calls with the same arguments. Samples are used by the rank that owns
+the source; answers are returned by the rank that owns the judge, and are None elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from biosim.contracts import Actor, Ranks
+from biosim.draws import Draws
+from biosim.engine import Engine
+from biosim.events import NEVER, Course, Mode, Tick
+from biosim.ledger import Ledger, LedgerTotals
+from biosim.network import Network, NetworkError
+from biosim.populations.judge import JudgeActor
+from biosim.populations.site import Site
+from biosim.populations.source import Reel, SourceActor
+from biosim.ranks import OneRank
+
+ANSWER_ROWS = 1000
+"""Samples a minibatch when the network only answers."""
+
+
+class Simulation:
+    """One rank's part of a network that learns from a data set.
+
+    Args:
+        network: the description.
+        course: epochs, minibatches an epoch, samples.
+        seed: of every random number.
+        ranks: how this rank talks to the others.
+        device: where tensors lie.
+        dtype: of activity and weights.
+        period: ticks from one learning minibatch to the next; None waits until everything that
+            follows from a minibatch has happened, which is the textbook algorithm.
+
+    Raises:
+        NetworkError: the period is shorter than the phases of a presentation.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        course: Course,
+        seed: int = 0,
+        ranks: Ranks | None = None,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        period: int | None = None,
+    ) -> None:
+        if period is not None and period < network.learning_ticks:
+            raise NetworkError(
+                f"got a period of {period} ticks; the phases of a presentation take "
+                f"{network.learning_ticks}: ask for at least that, or for exact timing"
+            )
+        # A product cut over several threads adds up in another order: other bits.
+        torch.set_num_threads(1)
+        self.network = network
+        self.course = course
+        self.ranks = ranks or OneRank()
+        self.owner = placed(network, self.ranks.size)
+        self.ledger = Ledger(network)
+        self._seed = seed
+        self._period = period
+        self._actors: dict[int, Actor] = {}
+        for i, population in enumerate(network.populations):
+            if self.owner[i] == self.ranks.rank:
+                self._actors[i] = population.model.actor(
+                    Site(
+                        network, i, seed, course, torch.device(device), dtype, self.ledger.layers[i]
+                    )
+                )
+        self.engine = Engine(
+            self._actors, self.owner, self.ranks, network.shortest_delay, self.ledger
+        )
+        self._sources = [a for a in self._actors.values() if isinstance(a, SourceActor)]
+        self._judges = [a for a in self._actors.values() if isinstance(a, JudgeActor)]
+
+    def begin_epoch(self, x: Tensor, y: Tensor, epoch: int, batch_size: int) -> None:
+        """Lay out the samples of an epoch in an order of its own; `finish` presents them.
+
+        Args:
+            x: (n_samples, n_features).
+            y: (n_samples,) labels.
+            epoch: counted from 0.
+            batch_size: samples a minibatch; what does not fill one is left for another epoch.
+        """
+        whole = self.course.batches * batch_size
+        order = Draws(self._seed, "order").order(len(x), counter=epoch)[:whole]
+        self._present(x, y, torch.from_numpy(order), Mode.LEARN, epoch, batch_size, None)
+
+    def finish(self, until: Tick = NEVER) -> bool:
+        """Run until everything presented has been dealt with; return whether it was.
+
+        Args:
+            until: stop before this tick, with events left in flight.
+        """
+        return self.engine.run(until) >= NEVER
+
+    def learn(self, x: Tensor, y: Tensor, epoch: int, batch_size: int) -> None:
+        """Present every sample once; see `begin_epoch`."""
+        self.begin_epoch(x, y, epoch, batch_size)
+        self.finish()
+
+    def answer(self, x: Tensor, phases: Sequence[str], epoch: int = 0) -> Tensor | None:
+        """Return class scores (n_samples, n_classes), on the judge's rank.
+
+        Args:
+            x: (n_samples, n_features).
+            phases: names of the phases by which the rule answers.
+            epoch: keys the random numbers of answers that draw any.
+        """
+        y = torch.zeros(len(x), dtype=torch.uint8, device=x.device)
+        self._present(x, y, torch.arange(len(x)), Mode.ANSWER, epoch, ANSWER_ROWS, phases)
+        self.finish()
+        return self._judges[0].take() if self._judges else None
+
+    def probe(self, x: Tensor, y: Tensor, epoch: int = 0) -> dict[str, Tensor]:
+        """Return the activity (n_samples, n_units) of every population that this rank owns."""
+        self._present(x, y, torch.arange(len(x)), Mode.PROBE, epoch, ANSWER_ROWS, None)
+        self.finish()
+        found = {}
+        for i, actor in self._actors.items():
+            activity = actor.activity()
+            if activity is not None:
+                found[self.network.populations[i].name] = activity
+        return found
+
+    def parameters(self) -> dict[str, dict[str, Tensor]]:
+        """Return {projection: {"weight": ..., "bias": ...}} of what this rank owns."""
+        return {
+            name: tensors
+            for actor in self._actors.values()
+            for name, tensors in actor.parameters().items()
+        }
+
+    def load(self, parameters: dict[str, dict[str, Tensor]]) -> None:
+        """Overwrite parameters, in place, where this rank owns them.
+
+        Raises:
+            NetworkError: a projection is missing or its shape differs.
+        """
+        for name, tensors in self.parameters().items():
+            for part, tensor in tensors.items():
+                given = parameters.get(name, {}).get(part)
+                if given is None or given.shape != tensor.shape:
+                    found = "nothing" if given is None else str(tuple(given.shape))
+                    raise NetworkError(
+                        f"{part} of projection {name!r}: got {found}; expected "
+                        f"{tuple(tensor.shape)}: start from a run of the same network"
+                    )
+                tensor.copy_(given)
+
+    def ledger_totals(self) -> LedgerTotals:
+        """Return the ledger of all ranks."""
+        return self.ledger.gathered(self.ranks)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return a copy of everything that the future of this rank depends on."""
+        return self.engine.snapshot()
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Take over a snapshot of the same network on the same rank."""
+        self.engine.restore(snapshot)
+
+    def _present(
+        self,
+        x: Tensor,
+        y: Tensor,
+        order: Tensor,
+        mode: Mode,
+        epoch: int,
+        batch_size: int,
+        phases: Sequence[str] | None,
+    ) -> None:
+        chosen = tuple(
+            i
+            for i, phase in enumerate(self.network.phases)
+            if mode in phase.modes and (phases is None or phase.name in phases)
+        )
+        period = self._period if mode == Mode.LEARN else None
+        reel = Reel(x, y, order.to(x.device), mode, epoch, batch_size, period, chosen)
+        for source in self._sources:
+            source.present(reel, self.engine.now)
+
+
+def placed(network: Network, ranks: int) -> list[int]:
+    """Return the rank of each population: the first and the last on rank 0, others in runs."""
+    last = len(network.populations) - 1
+    inner = max(1, last - 1)
+    return [
+        0 if i in (0, last) else (i - 1) * ranks // inner for i in range(len(network.populations))
+    ]
