@@ -15,7 +15,7 @@ from biosim.events import Event, Presentation, Tick, Window
 from biosim.locality import Axis, Local, Reads
 
 if TYPE_CHECKING:
-    from biosim.network import Network
+    from biosim.network import Network, Projection
     from biosim.populations.site import Site
 
 Memory = dict[str, Tensor]
@@ -66,7 +66,9 @@ class Model(Protocol):
     def actor(self, site: Site) -> Actor:
         """Return the population's actor, on the rank that owns it."""
 
-    def check(self, name: str, receptors: frozenset[str], carried: frozenset[str]) -> None:
+    def check(
+        self, name: str, incoming: Sequence[Projection], outgoing: Sequence[Projection]
+    ) -> None:
         """Raise NetworkError if a projection uses a receptor or variable it does not have."""
 
 

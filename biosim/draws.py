@@ -72,11 +72,9 @@ class Draws:
         )
         return np.stack(four, axis=-1).reshape(entity.shape[0], -1)[:, :n]
 
-    def uniform(
-        self, entities: npt.ArrayLike, n: int, counter: int = 0
-    ) -> npt.NDArray[np.float64]:
+    def uniform(self, entities: npt.ArrayLike, n: int, counter: int = 0) -> npt.NDArray[np.float64]:
         """Return (n_entities, n) numbers in the open interval (0, 1)."""
-        return (self.words(entities, n, counter) + 0.5) * 2.0**-32
+        return (self.words(entities, n, counter).astype(np.float64) + 0.5) * 2.0**-32
 
     def normal(self, entities: npt.ArrayLike, n: int, counter: int = 0) -> npt.NDArray[np.float64]:
         """Return (n_entities, n) standard normal numbers (Box and Muller 1958)."""
@@ -85,7 +83,7 @@ class Draws:
         radius = np.sqrt(-2.0 * np.log(u[:, 0::2]))
         angle = 2.0 * np.pi * u[:, 1::2]
         both = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-        return both.reshape(u.shape[0], -1)[:, :n]
+        return both.reshape(len(u), -1)[:, :n]
 
     def order(self, n: int, counter: int = 0) -> npt.NDArray[np.int64]:
         """Return a permutation of 0..n-1: entities sorted by a word of their own."""

@@ -54,7 +54,7 @@ class Engine:
         Returns the next wake of any rank. Events at or after `until` stay pending.
         """
         ranks, lookahead, actors, ledger = self._ranks, self._lookahead, self._actors, self._ledger
-        owner, rank, here = self._owner, ranks.rank, range(ranks.size)
+        owner, _rank, here = self._owner, ranks.rank, range(ranks.size)
         wakes = {i: wake for i, actor in actors.items() if (wake := actor.next_wake()) < NEVER}
         arrived, wake = ranks.exchange([[] for _ in here], self._earliest(wakes))
         while True:

@@ -6,7 +6,7 @@ every rank builds from it only what it owns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from biosim.contracts import Model, Plasticity
@@ -146,8 +146,8 @@ class Network:
         for population in self.populations:
             population.model.check(
                 population.name,
-                frozenset(p.receptor for p in self.projections if p.target == population.name),
-                frozenset(p.carries for p in self.projections if p.source == population.name),
+                [p for p in self.projections if p.target == population.name],
+                [p for p in self.projections if p.source == population.name],
             )
 
     @cached_property
@@ -176,6 +176,14 @@ class Network:
             (phase.start + phase.ticks for phase in self.phases if Mode.LEARN in phase.modes),
             default=1,
         )
+
+    def delayed(self, ticks: int) -> Network:
+        """Return the same network with every projection's delay as given.
+
+        Raises:
+            NetworkError: the delay is below one tick, or a population needs another.
+        """
+        return replace(self, projections=tuple(replace(p, delay=ticks) for p in self.projections))
 
     def tied(self) -> list[Projection]:
         """Return the projections that use another one's weights."""

@@ -7,7 +7,6 @@ a wrapped plasticity is as local as the one inside. Schedules enter as the signa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -109,7 +108,7 @@ class Sgd:
 class Adam:
     """Take the direction of another plasticity with a step of its own for every synapse.
 
-    Kingma and Ba 2015 (arXiv 1412.6980), algorithm 1 in the efficient order of section 2.
+    Kingma and Ba 2015 (arXiv 1412.6980), algorithm 1.
 
     Args:
         of: the plasticity that gives the direction.
@@ -148,17 +147,25 @@ class Adam:
         """Return the step of Adam along the wrapped direction."""
         direction, memory = self.of.update(seen, memory)
         memory["steps"] += 1
-        steps = int(memory["steps"])
         rate = self.rate * _scheduled(self.decay, 1.0, float(seen.signals.progress))
-        second_scale = math.sqrt(1.0 - self.beta2**steps)
-        step = rate * second_scale / (1.0 - self.beta1**steps)
-        changes = {}
-        for name, change in direction.items():
-            first = memory[f"first.{name}"].lerp_(change, 1.0 - self.beta1)
-            second = memory[f"second.{name}"].mul_(self.beta2)
-            second.addcmul_(change, change, value=1.0 - self.beta2)
-            root = torch.sqrt(second).add_(self.epsilon * second_scale)
-            changes[name] = torch.div(first, root, out=root).mul_(step)
+        changes = {name: torch.zeros_like(change) for name, change in direction.items()}
+        # The kernel behind torch.optim.Adam(fused=True): one pass over memory instead of six.
+        # It steps a parameter from where it is; from zero, that is the change.
+        torch._fused_adam_(
+            list(changes.values()),
+            list(direction.values()),
+            [memory[f"first.{name}"] for name in direction],
+            [memory[f"second.{name}"] for name in direction],
+            [],
+            [memory["steps"]] * len(direction),
+            lr=rate,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            weight_decay=0.0,
+            eps=self.epsilon,
+            amsgrad=False,
+            maximize=True,
+        )
         return changes, memory
 
 

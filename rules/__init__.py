@@ -1,5 +1,8 @@
 """Learning rules, one a file. `RULES` lists them; a third party adds one by entry point."""
 
+from importlib.metadata import entry_points
+from typing import Any
+
 from rules.backprop import Backprop
 from rules.direct_feedback_alignment import DirectFeedbackAlignment
 from rules.equilibrium_propagation import EquilibriumPropagation
@@ -21,6 +24,24 @@ RULES: dict[str, type[Rule]] = {
     "soft_hebb": SoftHebb,
     "frozen": Frozen,
 }
+# An installed package adds its own under the entry-point group "biosim.rules".
+RULES |= {found.name: found.load() for found in entry_points(group="biosim.rules")}
+
+
+def rule_of(given: Any) -> Any:
+    """Return the rule of a table {"name": ..., parameter: ...}; a rule stays as it is.
+
+    Raises:
+        ValueError: the table has no name, or no rule has it.
+        pydantic.ValidationError: a parameter is unknown or impossible.
+    """
+    if isinstance(given, Rule):
+        return given
+    name = given.get("name") if isinstance(given, dict) else None
+    if name not in RULES:
+        raise ValueError(f"no rule {name!r}")
+    return RULES[name].model_validate(given)
+
 
 __all__ = [
     "RULES",
@@ -34,4 +55,5 @@ __all__ = [
     "Rule",
     "SoftHebb",
     "Stack",
+    "rule_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -31,7 +32,7 @@ class ErrorPathway(Stepped):
         up = [
             # A small output at the start keeps the first errors from saturating it.
             forward(stack, low, high, plasticity, scale=0.5 if high == OUTPUT else 1.0)
-            for low, high in zip(layers, layers[1:], strict=False)
+            for low, high in itertools.pairwise(layers)
         ]
         return Network(
             populations=(
@@ -86,7 +87,6 @@ class Backprop(ErrorPathway):
         """Return the network whose error pathway is tied to the forward weights."""
         layers = [*stack.layers[1:], OUTPUT]
         error = [
-            error_down(high, low, Tied(f"{low}-{high}"))
-            for low, high in zip(layers, layers[1:], strict=False)
+            error_down(high, low, Tied(f"{low}-{high}")) for low, high in itertools.pairwise(layers)
         ]
         return self.wired(stack, error, "layer by layer, tied to the forward weights")

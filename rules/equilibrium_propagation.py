@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -84,7 +85,7 @@ class EquilibriumPropagation(Rule):
     @property
     def ways(self) -> Ways:
         """By the output's state at the end of the free phase."""
-        return {"free phase": (FREE, READ)}
+        return {"free_phase": (FREE, READ)}
 
     def wire(self, stack: Stack) -> Network:
         """Return the network whose layers drive each other both ways."""
@@ -100,7 +101,7 @@ class EquilibriumPropagation(Rule):
         layers = [*stack.layers, OUTPUT]
         up = [
             self._up(stack, low, high, i)
-            for i, (low, high) in enumerate(zip(layers, layers[1:], strict=False))
+            for i, (low, high) in enumerate(itertools.pairwise(layers))
         ]
         down = [
             Projection(
@@ -112,7 +113,7 @@ class EquilibriumPropagation(Rule):
                 kind=Kind.FEEDBACK,
                 weights=Tied(f"{low}-{high}"),
             )
-            for low, high in zip(layers[1:], layers[2:], strict=False)
+            for low, high in itertools.pairwise(layers)
         ]
         begin = [
             Projection(f"phase-{layer}", INPUT, layer, "phase", "phase", kind=Kind.PHASE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import ClassVar, Literal
 
 from biosim.network import Network
@@ -27,6 +28,6 @@ class FeedbackAlignment(ErrorPathway):
         layers = [*stack.layers[1:], OUTPUT]
         error = [
             error_down(high, low, fixed_random(stack.size(high)))
-            for low, high in zip(layers, layers[1:], strict=False)
+            for low, high in itertools.pairwise(layers)
         ]
         return self.wired(stack, error, "layer by layer, through fixed random weights")

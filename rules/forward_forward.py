@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +19,12 @@ from biosim.events import Kind, Mode, Presentation
 from biosim.locality import Axis, Local, Reads
 from biosim.network import Network, Phase, Population, Projection
 from biosim.populations import Source
+from biosim.populations.activations import by_length
 from rules.rule import Stepped, Ways, judge, label_to, readout, score_from, softmax_output
 from rules.stack import INPUT, OUTPUT, Stack, forward
+
+INITIAL = 6.0**-0.5
+"""Initial weights have variance 1 / (3 n), a sixth of He's: goodness starts below threshold."""
 
 CONTRAST, NEUTRAL, CANDIDATES, PROBE = "contrast", "neutral", "candidates", "probe"
 
@@ -66,6 +71,8 @@ class GoodnessGate:
 class LabelledInput:
     """Puts a label beside the input: the true one, a wrong one, every one, or none.
 
+    What is sent is divided by its root mean square, as between all other layers.
+
     Args:
         seed: of the wrong labels: one word for every sample and epoch.
         classes: number of classes.
@@ -99,14 +106,14 @@ class LabelledInput:
         name = self._phases[phase]
         if name == CONTRAST:
             wrong = self._wrong_labels(at.epoch, samples, y)
-            return {"x": torch.cat([self._with(x, y), self._with(x, wrong)])}
+            return {"x": by_length(torch.cat([self._with(x, y), self._with(x, wrong)]))}
         if name == CANDIDATES:
             every = torch.arange(self._classes, device=y.device).repeat(len(y))
-            return {"x": self._with(x.repeat_interleave(self._classes, 0), every)}
+            return {"x": by_length(self._with(x.repeat_interleave(self._classes, 0), every))}
         if name == PROBE:
-            return {"x": self._with(x, y)}
+            return {"x": by_length(self._with(x, y))}
         neutral = x.new_full((len(x), self._classes), self._scale / self._classes)
-        return {"x": torch.cat([x, neutral], dim=1), "label": y}
+        return {"x": by_length(torch.cat([x, neutral], dim=1)), "label": y}
 
     def listen(self, samples: Tensor, scores: Tensor) -> None:
         """Keep class scores (n_rows, C) for the wrong labels of the next epoch."""
@@ -201,10 +208,11 @@ class ForwardForward(Stepped):
                 high,
                 self.step(GoodnessGate(self.threshold * stack.size(high))),
                 carries="direction",
+                scale=INITIAL,
                 learns=(CONTRAST,),
                 inputs=inputs if low == INPUT else None,
             )
-            for low, high in zip(layers, layers[1:], strict=False)
+            for low, high in itertools.pairwise(layers)
         ]
         populations = [
             Population(INPUT, inputs, Source(encoder)),

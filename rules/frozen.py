@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -30,9 +31,7 @@ class Frozen(Stepped):
     def wire(self, stack: Stack) -> Network:
         """Return the network in which only the read-out is plastic."""
         layers = stack.layers
-        up = [
-            forward(stack, low, high, None) for low, high in zip(layers, layers[1:], strict=False)
-        ]
+        up = [forward(stack, low, high, None) for low, high in itertools.pairwise(layers)]
         return Network(
             populations=(
                 Population(INPUT, stack.inputs, Source(Plain)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import ClassVar, Literal
 
@@ -66,9 +67,7 @@ class NoProp(Stepped):
             Population(name, stack.classes, self._block(stack, t))
             for t, name in enumerate(names, start=1)
         ]
-        image = [
-            Projection(f"{INPUT}-{name}", INPUT, name, "x", "image") for name in names
-        ]
+        image = [Projection(f"{INPUT}-{name}", INPUT, name, "x", "image") for name in names]
         label = [
             Projection(
                 f"label-{name}", INPUT, name, "label", "target",
@@ -79,7 +78,7 @@ class NoProp(Stepped):
         asked = (Mode.ANSWER, Mode.PROBE)
         chain = [
             Projection(f"{low}-{high}", low, high, "state", "state", modes=asked)
-            for low, high in zip(names, names[1:], strict=False)
+            for low, high in itertools.pairwise(names)
         ]
         return Network(
             populations=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -29,9 +30,7 @@ class SoftWinner:
     @property
     def reads(self) -> Reads:
         """pre.activity, post.share and post.drive, and the weight."""
-        return Reads(
-            pre=("activity",), post=("share", "drive"), synapse=("weight",), on="activity"
-        )
+        return Reads(pre=("activity",), post=("share", "drive"), synapse=("weight",), on="activity")
 
     @property
     def memory(self) -> Mapping[str, Axis]:
@@ -104,13 +103,11 @@ class SoftHebb(Rule):
                 weights=Dense("unit", 1.0, bias=False),
                 plasticity=hebb,
             )
-            for low, high in zip(layers, layers[1:], strict=False)
+            for low, high in itertools.pairwise(layers)
         ]
         return Network(
             populations=(
-                Population(
-                    INPUT, stack.inputs, Source(partial(CentredInput, mean=stack.mean))
-                ),
+                Population(INPUT, stack.inputs, Source(partial(CentredInput, mean=stack.mean))),
                 *stack.hidden_populations(competition=self.gain),
                 softmax_output(stack.classes),
                 judge(stack.classes),

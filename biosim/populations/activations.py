@@ -50,4 +50,5 @@ def centred_unit(activity: Tensor) -> Tensor:
 
 def unit(rows: Tensor) -> Tensor:
     """Return rows of length one; a row of zeros stays."""
-    return rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    length: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return rows / length.clamp_min(1e-12)

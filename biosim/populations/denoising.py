@@ -12,6 +12,7 @@ and read out as class scores. The errors inside it are signals of the block.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -22,7 +23,7 @@ from torch import Tensor
 from biosim.contracts import Plasticity
 from biosim.draws import Draws
 from biosim.events import NEVER, Event, Mode, Presentation, Tick, Window
-from biosim.network import NetworkError
+from biosim.network import NetworkError, Projection
 from biosim.populations.site import Site, require
 from biosim.populations.synapses import Synapses
 from biosim.wiring import Dense, kaiming
@@ -63,9 +64,11 @@ class Denoising:
         """Return the actor of a population of this kind."""
         return DenoisingActor(self, site)
 
-    def check(self, name: str, receptors: frozenset[str], carried: frozenset[str]) -> None:
+    def check(
+        self, name: str, incoming: Sequence[Projection], outgoing: Sequence[Projection]
+    ) -> None:
         """Raise NetworkError if a projection uses a receptor or variable it does not have."""
-        require(name, "denoising", receptors, carried, RECEPTORS, ("state",))
+        require(name, "denoising", incoming, outgoing, RECEPTORS, ("state",))
         if not 0.0 < self.signal_before < self.signal_after < 1.0:
             raise NetworkError(
                 f"block {name!r} has abar {self.signal_before} before and {self.signal_after} "
@@ -214,7 +217,9 @@ class DenoisingActor:
         purpose = 2 * int(at.mode != Mode.LEARN) + int(first)
         drawn = self._drawn.get(purpose)
         if drawn is None or not drawn.covers(at, rows):
-            batches = np.arange(at.batch, at.batch + max(1, STRETCH // rows), dtype=np.uint64)
+            left = self._site.course.batches - at.batch if at.mode == Mode.LEARN else 1
+            ahead = max(1, min(left, STRETCH // rows))
+            batches = np.arange(at.batch, at.batch + ahead, dtype=np.uint64)
             entities = (batches[:, None] << np.uint64(32)) + np.arange(rows, dtype=np.uint64)
             classes = self._site.population.size
             values = self._noise.normal(entities.ravel(), classes, 4 * at.epoch + purpose)

@@ -7,7 +7,7 @@ the ticks it waits, are in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from biosim.events import NEVER, Event, Mode, Presentation, Tick, Window
-from biosim.network import NetworkError
+from biosim.network import NetworkError, Projection
 from biosim.populations.activations import (
     ACTIVATIONS,
     GAINS,
@@ -55,9 +55,12 @@ class Graded:
         """Return the actor of a population of this kind."""
         return GradedActor(self, site)
 
-    def check(self, name: str, receptors: frozenset[str], carried: frozenset[str]) -> None:
+    def check(
+        self, name: str, incoming: Sequence[Projection], outgoing: Sequence[Projection]
+    ) -> None:
         """Raise NetworkError if a projection uses a receptor or variable it does not have."""
-        require(name, "graded", receptors, carried, RECEPTORS, SENT_FORWARD + SENT_CORRECTED)
+        require(name, "graded", incoming, outgoing, RECEPTORS, SENT_FORWARD + SENT_CORRECTED)
+        receptors = {projection.receptor for projection in incoming}
         if "basal" not in receptors:
             raise NetworkError(f"population {name!r} has no basal projection; nothing drives it")
         if {"apical", "target"} <= receptors:
@@ -160,9 +163,7 @@ class GradedActor:
 
     def parameters(self) -> dict[str, dict[str, Tensor]]:
         """Return {projection: {"weight": (n_post, n_pre), "bias": (n_post,)}}."""
-        return {
-            s.name: s.parameters() for s in (*self.synapses.values(), *self.feedback.values())
-        }
+        return {s.name: s.parameters() for s in (*self.synapses.values(), *self.feedback.values())}
 
     def activity(self) -> Tensor | None:
         """Return and forget the activity of the last probe: (n_samples, n_units)."""
@@ -254,9 +255,11 @@ class GradedActor:
         signs = self._polarity[at.phase]
         rows = visit.activity.shape[0] // len(signs)
         like = visit.activity
-        return torch.tensor(signs, dtype=like.dtype, device=like.device).repeat_interleave(
-            rows
-        ).unsqueeze(1)
+        return (
+            torch.tensor(signs, dtype=like.dtype, device=like.device)
+            .repeat_interleave(rows)
+            .unsqueeze(1)
+        )
 
     def _variable(self, name: str, visit: _Visit) -> Tensor:
         activity = visit.activity

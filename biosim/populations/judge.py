@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from biosim.events import NEVER, Event, Presentation, Tick, Window
+from biosim.network import Projection
 from biosim.populations.site import Site, require
 
 
@@ -24,9 +26,11 @@ class Judge:
         """Return the actor of a population of this kind; its size is the number of classes."""
         return JudgeActor(site)
 
-    def check(self, name: str, receptors: frozenset[str], carried: frozenset[str]) -> None:
+    def check(
+        self, name: str, incoming: Sequence[Projection], outgoing: Sequence[Projection]
+    ) -> None:
         """Raise NetworkError if a projection uses a receptor or variable it does not have."""
-        require(name, "judge", receptors, carried, ("score",), ())
+        require(name, "judge", incoming, outgoing, ("score",), ())
 
 
 class JudgeActor:

@@ -12,6 +12,7 @@ own state of that same step: correlations are of equal send ticks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from biosim.events import NEVER, Event, Kind, Mode, Presentation, Tick, Window
-from biosim.network import NetworkError
+from biosim.network import NetworkError, Projection
 from biosim.populations.activations import ACTIVATIONS, GAINS, ActivationName
 from biosim.populations.site import Site, require
 
@@ -32,9 +33,10 @@ class Settling:
     """Units whose state settles under all their neighbours at once.
 
     Receptors: `phase` begins the phases free, nudged, end and read, which the network must
-    have, and brings the positions of the samples in the data set; `basal` is what comes from below through the population's own weights; `apical` is
-    what comes from above, already summed by the owner of the tied weights; `target` brings
-    labels, towards which the units are nudged.
+    have, and brings the positions of the samples in the data set; `basal` is what comes from
+    below through the population's own weights; `apical` is what comes from above, already
+    summed by the owner of the tied weights; `target` brings labels, towards which the units
+    are nudged.
 
     Variables that projections may carry: `rate`, rho(s), every tick; `answer`, at `read`.
 
@@ -59,12 +61,20 @@ class Settling:
         """Return the actor of a population of this kind."""
         return SettlingActor(self, site)
 
-    def check(self, name: str, receptors: frozenset[str], carried: frozenset[str]) -> None:
+    def check(
+        self, name: str, incoming: Sequence[Projection], outgoing: Sequence[Projection]
+    ) -> None:
         """Raise NetworkError if a projection uses a receptor or variable it does not have."""
-        require(name, "settling", receptors, carried, RECEPTORS, ("rate", "answer"))
+        require(name, "settling", incoming, outgoing, RECEPTORS, ("rate", "answer"))
         for needed in ("basal", "phase"):
-            if needed not in receptors:
+            if needed not in {projection.receptor for projection in incoming}:
                 raise NetworkError(f"population {name!r} settles but has no {needed} projection")
+        for projection in incoming:
+            if projection.delay != 1:
+                raise NetworkError(
+                    f"projection {projection.name!r} has a delay of {projection.delay} ticks; "
+                    "settling populations step together and need 1"
+                )
         if self.activation == "softmax":
             raise NetworkError(f"population {name!r} cannot settle with a softmax")
 
@@ -210,7 +220,8 @@ class SettlingActor:
 
     def _step(self, tick: Tick, out: list[Event]) -> None:
         state, at = self.state, self.at
-        assert state is not None and at is not None
+        assert state is not None
+        assert at is not None
         drive: Tensor | None = None
         for projection in sorted(self.arrived):  # a fixed order of summation
             more = self.arrived[projection][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -130,9 +131,7 @@ class Outlet:
     tied: Synapses | None
     count: LayerCount
 
-    def send(
-        self, now: Tick, at: Presentation, payload: Tensor | None, out: list[Event]
-    ) -> None:
+    def send(self, now: Tick, at: Presentation, payload: Tensor | None, out: list[Event]) -> None:
         """Append the event to `out`, if the projection is open in this mode and phase."""
         if (at.mode, at.phase) not in self.open_at:
             return
@@ -151,12 +150,14 @@ class Outlet:
 def require(
     name: str,
     model: str,
-    receptors: frozenset[str],
-    carried: frozenset[str],
+    incoming: Sequence[Projection],
+    outgoing: Sequence[Projection],
     has: tuple[str, ...],
     sends: tuple[str, ...],
 ) -> None:
     """Raise NetworkError if a projection uses what this kind of population does not have."""
+    receptors = {projection.receptor for projection in incoming}
+    carried = {projection.carries for projection in outgoing}
     for used, known, what in ((receptors, has, "receptor"), (carried, sends, "variable")):
         for unknown in sorted(used - set(known)):
             raise NetworkError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from biosim.contracts import Encoder
 from biosim.events import NEVER, WHEN_QUIET, Event, Mode, Presentation, Tick, Window
+from biosim.network import Projection
 from biosim.populations.site import Site, require
 
 
@@ -35,9 +36,11 @@ class Source:
         """Return the actor of a population of this kind."""
         return SourceActor(self, site)
 
-    def check(self, name: str, receptors: frozenset[str], carried: frozenset[str]) -> None:
+    def check(
+        self, name: str, incoming: Sequence[Projection], outgoing: Sequence[Projection]
+    ) -> None:
         """Raise NetworkError if a projection uses a receptor or variable it does not have."""
-        require(name, "source", receptors, carried, ("score",), (*self.sends, "phase"))
+        require(name, "source", incoming, outgoing, ("score",), (*self.sends, "phase"))
 
 
 class Reel(NamedTuple):

@@ -75,7 +75,7 @@ class Synapses:
         reads = plasticity.reads
         try:
             seen = Local(
-                pre={name: pre for name in reads.pre},
+                pre=dict.fromkeys(reads.pre, pre),
                 post={name: post[name]() for name in reads.post},
                 synapse={name: getattr(self, name) for name in reads.synapse},
                 signals={name: signals[name]() for name in reads.signals},

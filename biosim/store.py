@@ -1,0 +1,146 @@
+"""The store of a run: a Zarr v3 group that opens as an xarray DataTree.
+
+Layout, with dimensions in brackets:
+
+    learning/            accuracy [epoch, split, way]; weight_change [epoch, projection]
+    timing/              learning_s, samples_per_second [epoch]
+    weights/<projection> weight [snapshot, post, pre], bias [snapshot, post]
+    activity/<population> activity [snapshot, sample, neuron]; label, test_sample [sample]
+    ledger/projections   bytes_per_sample, events_per_batch [projection]
+    ledger/populations   lag_ticks, lag_ticks_max, held_bytes, forward, ... [population]
+
+The root's attributes hold the resolved scenario, the seed, versions, git state and status.
+Names along a dimension are CF flags (integers with `flag_meanings`), because Zarr v3 has no
+settled type for text; `biosim.open_run` turns them into coordinates.
+
+Every array has one writer: the rank that owns what it holds. Groups that several ranks write
+into are made beforehand by rank 0. Arrays of a snapshot are chunked by snapshot, so that a
+write never touches a chunk that is already there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from biosim.errors import OutputError
+
+LAYOUT = "biosim-1"
+STORE = "run.zarr"
+GROUPS = ("learning", "timing", "weights", "activity", "ledger")
+CHUNK_BYTES = 4 << 20
+"""Largest chunk: a row of weights is read without the rest of a large layer."""
+
+
+def flags(names: Sequence[str]) -> dict[str, Any]:
+    """Return the CF attributes of a coordinate that numbers these names."""
+    return {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
+
+
+class RunStore:
+    """Writes one run's store.
+
+    Args:
+        path: the directory `run.zarr`.
+        mode: "w" makes it, on rank 0; "r+" opens what rank 0 made.
+
+    Raises:
+        OutputError: the directory cannot be written.
+    """
+
+    def __init__(self, path: Path, mode: str = "r+") -> None:
+        try:
+            self._root = zarr.open_group(str(path), mode=mode, zarr_format=3)  # type: ignore[arg-type]
+            if mode == "w":
+                self._root.attrs.update({"Conventions": f"CF-1.12 {LAYOUT}", "status": "running"})
+                for name in GROUPS:
+                    self._root.require_group(name)
+        except OSError as problem:
+            raise OutputError(
+                f"{path} cannot be written ({problem.strerror or problem}); choose another --out"
+            ) from None
+
+    def describe(self, attributes: Mapping[str, Any]) -> None:
+        """Add to the attributes of the run."""
+        self._root.attrs.update(attributes)
+
+    def write(
+        self,
+        name: str,
+        values: npt.ArrayLike,
+        dimensions: Sequence[str],
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a whole array, or overwrite one of the same name."""
+        array = np.asarray(values)
+        self._root.create_array(
+            name,
+            shape=array.shape,
+            dtype=array.dtype,
+            chunks=_chunks(array.shape, array.dtype.itemsize),
+            dimension_names=dimensions,
+            attributes=dict(attributes or {}),
+            fill_value=_fill(array.dtype),
+            overwrite=True,
+        )[...] = array
+
+    def write_names(self, name: str, names: Sequence[str], dimension: str) -> None:
+        """Write a coordinate whose values are names."""
+        self.write(name, np.arange(len(names), dtype=np.int16), [dimension], flags(names))
+
+    def append(
+        self,
+        name: str,
+        row: npt.ArrayLike,
+        dimensions: Sequence[str],
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a row along the first dimension; the first call makes the array."""
+        values = np.asarray(row)
+        found = self._root.get(name)
+        if isinstance(found, zarr.Array):
+            found.append(values[None])
+            return
+        shape = (0, *values.shape)
+        array = self._root.create_array(
+            name,
+            shape=shape,
+            dtype=values.dtype,
+            chunks=_chunks((1, *values.shape), values.dtype.itemsize),
+            dimension_names=dimensions,
+            attributes=dict(attributes or {}),
+            fill_value=_fill(values.dtype),
+        )
+        array.append(values[None])
+
+    def group(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
+        """Make a group, or add to its attributes."""
+        self._root.require_group(name).attrs.update(dict(attributes or {}))
+
+
+def write_progress(directory: Path, progress: Mapping[str, Any]) -> None:
+    """Replace `progress.json` in one step, so that a reader never sees half of it."""
+    path = directory / "progress.json"
+    beside = directory / ".progress.json"
+    beside.write_text(json.dumps(progress, indent=1) + "\n", encoding="utf-8")
+    os.replace(beside, path)
+
+
+def _chunks(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
+    """Return a chunk of one snapshot whose second dimension is cut to `CHUNK_BYTES`."""
+    if len(shape) < 2:
+        return tuple(max(1, n) for n in shape)
+    row_bytes = max(1, int(np.prod(shape[2:], dtype=np.int64)) * item_bytes)
+    rows = max(1, min(shape[1], CHUNK_BYTES // row_bytes))
+    return (1, rows, *(max(1, n) for n in shape[2:]))
+
+
+def _fill(dtype: np.dtype[Any]) -> Any:
+    return np.nan if dtype.kind == "f" else 0

@@ -1,0 +1,1 @@
+"""What is simulated: data sets, encoders, networks and built-in scenario files."""

@@ -1,0 +1,196 @@
+"""From a file and overrides to a checked scenario, with messages that name the place."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from biosim.errors import ScenarioError
+from rules import RULES, rule_of
+from scenarios.scenario import Scenario
+
+BUILT_IN_DIRECTORY = Path(__file__).parent
+
+Tree = dict[str, Any]
+
+
+def built_in() -> dict[str, Path]:
+    """Return the scenarios that come with biosim, by name."""
+    return {path.stem: path for path in sorted(BUILT_IN_DIRECTORY.glob("*.toml"))}
+
+
+def read_tree(scenario: str) -> Tree:
+    """Return the tables of a built-in scenario or a file, not yet checked.
+
+    Args:
+        scenario: name of a built-in scenario, or path of a TOML or YAML file.
+
+    Raises:
+        ScenarioError: there is no such scenario or file, or it cannot be parsed.
+    """
+    known = built_in()
+    path = known.get(scenario, Path(scenario))
+    if not path.is_file():
+        raise ScenarioError(
+            f"no scenario {scenario!r}: expected a .toml or .yaml file, or one of "
+            f"{', '.join(known)}" + _nearest(scenario, known)
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix in (".yaml", ".yml"):
+            tree = yaml.safe_load(text) or {}
+        else:
+            tree = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise ScenarioError(f"{path} cannot be parsed: {_one_line(str(problem))}") from None
+    except OSError as problem:
+        raise ScenarioError(f"{path} cannot be read: {problem.strerror}") from None
+    if not isinstance(tree, dict):
+        raise ScenarioError(f"{path} holds a {type(tree).__name__}; expected tables of settings")
+    tree.setdefault("name", path.stem)
+    return tree
+
+
+def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
+    """Return the checked scenario: tables, then those of its rule, then the overrides.
+
+    Args:
+        tree: tables as `read_tree` gives them.
+        overrides: "table.key=value", values as in TOML; quotes around text may be left out.
+
+    Raises:
+        ScenarioError: an unknown key, a wrong type or an impossible value; all are named.
+    """
+    tree = copy.deepcopy(dict(tree))
+    by_rule = tree.pop("for", {})
+    if not isinstance(by_rule, dict):
+        raise ScenarioError(f"for: got {by_rule!r}; expected tables named after rules")
+    for name in by_rule:
+        if name not in RULES:
+            raise ScenarioError(f"for.{name}: no such rule" + _nearest(name, RULES))
+    given = [_parsed(override) for override in overrides]
+    for path, value in given:
+        _set(tree, path, value)
+    table = tree.get("rule")
+    name = table.get("name", "backprop") if isinstance(table, dict) else "backprop"
+    _merge(tree, by_rule.get(name, {}))
+    for path, value in given:  # what was asked for on the command line stands above all
+        _set(tree, path, value)
+    rule = tree.get("rule", {"name": "backprop"})
+    try:
+        # Before the rest, so that a complaint about a parameter names its place.
+        tree["rule"] = rule_of(rule)
+    except ValidationError as problem:
+        raise ScenarioError(_complaints(problem, ("rule",), RULES[rule["name"]])) from None
+    except ValueError as problem:
+        named = str(rule.get("name")) if isinstance(rule, dict) else ""
+        raise ScenarioError(f"rule.name: {problem}" + _nearest(named, RULES)) from None
+    try:
+        return Scenario.model_validate(tree)
+    except ValidationError as problem:
+        raise ScenarioError(_complaints(problem, (), Scenario)) from None
+
+
+def with_rule(tree: Mapping[str, Any], rule: str) -> Tree:
+    """Return the tables with another rule; parameters of the rule before are dropped."""
+    if rule not in RULES:
+        raise ScenarioError(f"no rule {rule!r}: {', '.join(RULES)}" + _nearest(rule, RULES))
+    changed = dict(tree)
+    old = tree.get("rule")
+    if not isinstance(old, dict) or old.get("name") != rule:
+        changed["rule"] = {"name": rule}
+    return changed
+
+
+def _parsed(override: str) -> tuple[list[str], Any]:
+    path, equals, text = override.partition("=")
+    if not equals or not all(path.split(".")):
+        raise ScenarioError(f"got {override!r}; expected table.key=value, such as run.epochs=5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a word without quotes
+    return path.split("."), value
+
+
+def _set(tree: Tree, path: list[str], value: Any) -> None:
+    *tables, key = path
+    for depth, table in enumerate(tables):
+        inner = tree.setdefault(table, {})
+        if not isinstance(inner, dict):
+            raise ScenarioError(
+                f"{'.'.join(path)}: {'.'.join(tables[: depth + 1])} is a value, not a table"
+            )
+        tree = inner
+    if path == ["rule", "name"] and tree.get("name") != value:
+        tree.clear()  # parameters of another rule do not carry over
+    tree[key] = value
+
+
+def _merge(tree: Tree, over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = copy.deepcopy(value)
+
+
+def _complaints(problem: ValidationError, above: tuple[str, ...], model: type[BaseModel]) -> str:
+    said: dict[str, list[str]] = {}
+    for error in problem.errors():
+        # Past the key, the location names the alternatives that were tried, or an item.
+        keys = _keys(error["loc"], model)
+        place = ".".join((*above, *keys))
+        if error["type"] == "extra_forbidden":
+            message = "unknown key" + _nearest(keys[-1], _known(keys[:-1], model))
+        else:
+            message = error["msg"].removeprefix("Value error, ")
+            what = message.removeprefix("Input should be ")
+            expected = "" if what == message else "expected "
+            message = f"got {error['input']!r}; {expected}{_one_line(what)}"
+        said.setdefault(place, []).append(message)
+    return "; ".join(
+        f"{place}: {messages[0]}"
+        + "".join(" or " + m.partition("expected ")[2] for m in messages[1:])
+        for place, messages in said.items()
+    )
+
+
+def _keys(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    keys: list[str] = []
+    here: Any = model
+    for part in location:
+        keys.append(str(part))
+        if not (isinstance(here, type) and issubclass(here, BaseModel)):
+            break
+        field = here.model_fields.get(str(part))
+        here = None if field is None else field.annotation
+        if not (isinstance(here, type) and issubclass(here, BaseModel)):
+            break
+    return keys
+
+
+def _known(keys: list[str], model: type[BaseModel]) -> list[str]:
+    here: Any = model
+    for key in keys:
+        here = here.model_fields[key].annotation
+    return list(here.model_fields)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known are {', '.join(names)}" if names else ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

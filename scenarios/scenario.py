@@ -1,0 +1,172 @@
+"""A scenario: what is simulated, checked before anything runs.
+
+A scenario is a TOML (or YAML) file with the tables below. Values on the command line override
+it (`run.epochs=5`); a table `[for.RULE]` overrides it for one rule, so that a comparison gives
+each rule what it needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
+
+from biosim.network import Network
+from biosim.populations.activations import ActivationName
+from rules import Rule, Stack, rule_of
+from scenarios.data import Dataset, load
+
+
+class Table(BaseModel):
+    """A table of a scenario: no unknown keys, no infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(Table):
+    """Which samples are learnt and which are kept for the test."""
+
+    name: str = Field("digits", description="digits, mnist, fashion_mnist, or file")
+    file: Path | None = Field(None, description="the user's own .npz or Zarr store with x and y")
+    directory: Path | None = Field(None, description="where published files lie")
+    validation: float = Field(0.0, ge=0, lt=1, description="share of the training samples")
+    samples: int | None = Field(None, ge=1, description="use the first so many to learn")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _file_is_a_data_set(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("file") is not None and "name" not in given:
+            return {**given, "name": "file"}
+        return given
+
+    def load(self) -> Dataset:
+        """Return the data set.
+
+        Raises:
+            DataError: it is missing, damaged or not of the expected form.
+        """
+        return load(
+            self.name,
+            file=self.file,
+            directory=self.directory,
+            validation=self.validation,
+            samples=self.samples,
+        )
+
+
+class Layers(Table):
+    """The layers between the input and the answer."""
+
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (32, 32), min_length=1, description="units of each hidden layer, from the input up"
+    )
+    activation: ActivationName | None = Field(
+        None, description="of the hidden layers; left out, the rule's own"
+    )
+    delay: int = Field(1, ge=1, description="ticks that every event takes")
+    inputs: int | None = Field(None, ge=1, description="checked against the data if given")
+    outputs: int | None = Field(None, ge=1, description="checked against the data if given")
+
+    @field_validator("activation")
+    @classmethod
+    def _hidden_layers_do_not_answer(cls, name: str | None) -> str | None:
+        if name == "softmax":
+            raise ValueError("softmax is for the answer; choose another for hidden layers")
+        return name
+
+
+class Run(Table):
+    """How long, how fast, where, and under which seed."""
+
+    epochs: int = Field(40, ge=1, description="times every sample is presented")
+    batch_size: int = Field(32, ge=1, description="samples a minibatch")
+    seed: int = Field(0, ge=0, description="of every random number")
+    period: Literal["exact"] | Annotated[int, Field(ge=1)] = Field(
+        "exact", description="ticks from one minibatch to the next, or wait for its updates"
+    )
+    device: str = Field("cpu", description="cpu, cuda, or cuda:N")
+    dtype: Literal["float32", "float64"] = Field("float32", description="of activity and weights")
+    pretend_ranks: int = Field(1, ge=1, le=64, description="ranks pretended in this process")
+    evaluate_every: int = Field(1, ge=1, description="epochs from one evaluation to the next")
+    start_from: Path | None = Field(None, description="a run whose last weights to start with")
+
+    @field_validator("device")
+    @classmethod
+    def _device_is_there(cls, name: str) -> str:
+        kind, _, number = name.partition(":")
+        if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+            raise ValueError("expected cpu, cuda or cuda:N")
+        if kind == "cuda" and torch.cuda.device_count() <= int(number or 0):
+            raise ValueError(
+                f"this machine shows {torch.cuda.device_count()} CUDA devices; use cpu"
+            )
+        return name
+
+
+class Record(Table):
+    """What is stored beside the learning curves."""
+
+    weights: Literal["ends", "every", "last"] | tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        "ends", description="epochs whose weights are stored: first and last, all, last, or a list"
+    )
+    activity: (
+        Literal["ends", "every", "last", "never"] | tuple[Annotated[int, Field(ge=0)], ...]
+    ) = Field("ends", description="epochs at which activity is stored")
+    samples: int = Field(100, ge=1, description="test samples whose activity is stored")
+
+
+class Scenario(Table):
+    """Everything that a run depends on."""
+
+    name: str = Field("scenario", description="a name for the report")
+    data: Data = Data()
+    network: Layers = Layers()
+    rule: Annotated[SerializeAsAny[Rule], BeforeValidator(rule_of)] = Field(
+        default_factory=lambda: rule_of({"name": "backprop"})
+    )
+    run: Run = Run()
+    record: Record = Record()
+
+    def wire(self, dataset: Dataset) -> Network:
+        """Return the network for this data set.
+
+        Raises:
+            ScenarioError: a layer does not fit the data, or the data has too few samples.
+            NetworkError: the rule cannot be wired this way.
+        """
+        from scenarios.fit import check_fit
+
+        check_fit(self, dataset)
+        mean = torch.from_numpy(dataset.train.x.mean(axis=0))
+        stack = Stack(
+            inputs=dataset.features,
+            hidden=self.network.hidden,
+            classes=dataset.classes,
+            samples=len(dataset.train),
+            mean=mean,
+            activation=self.network.activation,
+        )
+        return self.rule.wire(stack).delayed(self.network.delay)
+
+
+def snapshot_epochs(asked: str | tuple[int, ...], epochs: int) -> list[int]:
+    """Return the epochs of a `record` entry; epoch 0 is before learning."""
+    if asked == "ends":
+        return [0, epochs]
+    if asked == "every":
+        return list(range(epochs + 1))
+    if asked == "last":
+        return [epochs]
+    if asked == "never":
+        return []
+    return sorted({epoch for epoch in asked if isinstance(epoch, int) and epoch <= epochs})
