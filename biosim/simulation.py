@@ -140,6 +140,10 @@ class Simulation:
             for name, tensors in actor.parameters().items()
         }
 
+    def parameters_by_population(self) -> dict[int, dict[str, dict[str, Tensor]]]:
+        """Return the parameters of each population that this rank owns, by position."""
+        return {i: actor.parameters() for i, actor in self._actors.items()}
+
     def load(self, parameters: dict[str, dict[str, Tensor]]) -> None:
         """Overwrite parameters, in place, where this rank owns them.
 

@@ -6,6 +6,7 @@ Layout, with dimensions in brackets:
     timing/              learning_s, samples_per_second [epoch]
     weights/<projection> weight [snapshot, post, pre], bias [snapshot, post]
     activity/<population> activity [snapshot, sample, neuron]; label, test_sample [sample]
+    data/                mean [feature]: of the learning samples
     ledger/projections   bytes_per_sample, events_per_batch [projection]
     ledger/populations   lag_ticks, lag_ticks_max, held_bytes, forward, ... [population]
 
@@ -34,7 +35,7 @@ from biosim.errors import OutputError
 
 LAYOUT = "biosim-1"
 STORE = "run.zarr"
-GROUPS = ("learning", "timing", "weights", "activity", "ledger")
+GROUPS = ("learning", "timing", "weights", "activity", "ledger", "data")
 CHUNK_BYTES = 4 << 20
 """Largest chunk: a row of weights is read without the rest of a large layer."""
 

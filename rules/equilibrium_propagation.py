@@ -113,7 +113,7 @@ class EquilibriumPropagation(Rule):
                 kind=Kind.FEEDBACK,
                 weights=Tied(f"{low}-{high}"),
             )
-            for low, high in itertools.pairwise(layers)
+            for low, high in itertools.pairwise(layers[1:])
         ]
         begin = [
             Projection(f"phase-{layer}", INPUT, layer, "phase", "phase", kind=Kind.PHASE)

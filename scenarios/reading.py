@@ -68,8 +68,8 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
     Raises:
         ScenarioError: an unknown key, a wrong type or an impossible value; all are named.
     """
-    tree = copy.deepcopy(dict(tree))
-    by_rule = tree.pop("for", {})
+    tables: Tree = copy.deepcopy(dict(tree))
+    by_rule = tables.pop("for", {})
     if not isinstance(by_rule, dict):
         raise ScenarioError(f"for: got {by_rule!r}; expected tables named after rules")
     for name in by_rule:
@@ -77,23 +77,23 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
             raise ScenarioError(f"for.{name}: no such rule" + _nearest(name, RULES))
     given = [_parsed(override) for override in overrides]
     for path, value in given:
-        _set(tree, path, value)
-    table = tree.get("rule")
+        _set(tables, path, value)
+    table = tables.get("rule")
     name = table.get("name", "backprop") if isinstance(table, dict) else "backprop"
-    _merge(tree, by_rule.get(name, {}))
+    _merge(tables, by_rule.get(name, {}))
     for path, value in given:  # what was asked for on the command line stands above all
-        _set(tree, path, value)
-    rule = tree.get("rule", {"name": "backprop"})
+        _set(tables, path, value)
+    rule = tables.get("rule", {"name": "backprop"})
     try:
         # Before the rest, so that a complaint about a parameter names its place.
-        tree["rule"] = rule_of(rule)
+        tables["rule"] = rule_of(rule)
     except ValidationError as problem:
         raise ScenarioError(_complaints(problem, ("rule",), RULES[rule["name"]])) from None
     except ValueError as problem:
         named = str(rule.get("name")) if isinstance(rule, dict) else ""
         raise ScenarioError(f"rule.name: {problem}" + _nearest(named, RULES)) from None
     try:
-        return Scenario.model_validate(tree)
+        return Scenario.model_validate(tables)
     except ValidationError as problem:
         raise ScenarioError(_complaints(problem, (), Scenario)) from None
 

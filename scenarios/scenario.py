@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import (
     BaseModel,
@@ -147,13 +149,20 @@ class Scenario(Table):
         from scenarios.fit import check_fit
 
         check_fit(self, dataset)
-        mean = torch.from_numpy(dataset.train.x.mean(axis=0))
+        return self.wire_for(
+            dataset.features, dataset.classes, len(dataset.train), dataset.train.x.mean(axis=0)
+        )
+
+    def wire_for(
+        self, features: int, classes: int, samples: int, mean: npt.NDArray[np.float32]
+    ) -> Network:
+        """Return the network for data of which only this is known; mean: (features,)."""
         stack = Stack(
-            inputs=dataset.features,
+            inputs=features,
             hidden=self.network.hidden,
-            classes=dataset.classes,
-            samples=len(dataset.train),
-            mean=mean,
+            classes=classes,
+            samples=samples,
+            mean=torch.from_numpy(np.asarray(mean)),
             activation=self.network.activation,
         )
         return self.rule.wire(stack).delayed(self.network.delay)

@@ -1,0 +1,145 @@
+"""The recorder: what of a run is stored, and when. Each rank stores what it owns."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from biosim.ledger import LedgerTotals
+from biosim.network import Network
+from biosim.simulation import Simulation
+from biosim.store import RunStore
+
+
+class Recorder:
+    """Stores weights, activity and the ledger of a simulation.
+
+    Args:
+        simulation: this rank's part.
+        store: the run's store, open on this rank.
+        weights_at: epochs whose weights are stored.
+        activity_at: epochs at which the activity of `probe` is stored.
+        probe: inputs (n_samples, n_features) and labels (n_samples,) whose activity is stored.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        store: RunStore,
+        weights_at: list[int],
+        activity_at: list[int],
+        probe: tuple[Tensor, Tensor],
+    ) -> None:
+        self._simulation = simulation
+        self._store = store
+        self._weights_at = frozenset(weights_at)
+        self._activity_at = frozenset(activity_at)
+        self._probe = probe
+        self._before = self._flat()
+
+    def epoch(self, epoch: int) -> None:
+        """Store what is due after this epoch; every rank calls it, for its collectives."""
+        if epoch > 0:
+            self._change(epoch)
+        if epoch in self._weights_at:
+            self._weights(epoch)
+        if epoch in self._activity_at:
+            self._activity(epoch)
+
+    def _weights(self, epoch: int) -> None:
+        for name, tensors in self._simulation.parameters().items():
+            group = f"weights/{name}"
+            self._store.append(f"{group}/snapshot", np.int64(epoch), ["snapshot"], EPOCH)
+            for part, tensor in tensors.items():
+                dims = ["snapshot", "post", "pre"][: tensor.ndim + 1]
+                self._store.append(f"{group}/{part}", _numpy(tensor), dims, {"units": "1"})
+
+    def _activity(self, epoch: int) -> None:
+        x, y = self._probe
+        for name, activity in self._simulation.probe(x, y, epoch).items():
+            group = f"activity/{name}"
+            self._store.append(f"{group}/snapshot", np.int64(epoch), ["snapshot"], EPOCH)
+            self._store.append(
+                f"{group}/activity",
+                _numpy(activity),
+                ["snapshot", "sample", "neuron"],
+                {"units": "1", "long_name": f"activity of {name}"},
+            )
+            self._store.write(f"{group}/label", _numpy(y).astype(np.int64), ["sample"])
+
+    def _change(self, epoch: int) -> None:
+        now = self._flat()
+        for name, flat in now.items():
+            before = self._before[name]
+            change = float((flat - before).norm() / before.norm().clamp_min(1e-30))
+            group = f"weights/{name}"
+            self._store.append(f"{group}/epoch", np.int64(epoch), ["epoch"], EPOCH)
+            self._store.append(
+                f"{group}/change",
+                np.float64(change),
+                ["epoch"],
+                {"units": "1", "long_name": "|W - W before| / |W before|, since the row before"},
+            )
+        self._before = now
+
+    def _flat(self) -> dict[str, Tensor]:
+        parameters = self._simulation.parameters()
+        return {name: parts["weight"].clone().flatten() for name, parts in parameters.items()}
+
+
+EPOCH = {"units": "1", "long_name": "epochs of learning; 0 is before any"}
+
+
+def write_ledger(store: RunStore, network: Network, totals: LedgerTotals) -> None:
+    """Store the ledger, by projection and by population; rank 0 only."""
+    projections, populations = network.projections, network.populations
+    samples = max(1, totals.samples)
+    store.write_names("ledger/projections/projection", [p.name for p in projections], "projection")
+    for end in ("source", "target"):
+        at = [network.population_at[getattr(p, end)] for p in projections]
+        store.write(
+            f"ledger/projections/{end}",
+            np.array(at, dtype=np.int16),
+            ["projection"],
+            {"long_name": f"position of the {end} in ledger/populations"},
+        )
+    for name, values, unit in (
+        ("bytes_per_sample", [b / samples for b in totals.sent_bytes], "byte"),
+        ("events", totals.sent_events, "1"),
+        ("kind", [int(p.kind) for p in projections], "1"),
+        ("tied", [p in network.tied() for p in projections], "1"),
+    ):
+        store.write(f"ledger/projections/{name}", values, ["projection"], {"units": unit})
+    store.write_names("ledger/populations/population", [p.name for p in populations], "population")
+    rows = [asdict(layer) for layer in totals.layers]
+    columns = {
+        "updates": ([row["updates"] for row in rows], "1"),
+        "lag_ticks": ([row["lag_ticks"] / max(1, row["updates"]) for row in rows], "tick"),
+        "lag_ticks_max": ([row["lag_ticks_max"] for row in rows], "tick"),
+        "held_bytes_max": ([row["held_bytes_max"] for row in rows], "byte"),
+    }
+    for part in ("forward", "feedback", "plasticity"):
+        columns[f"{part}_multiply_adds"] = ([row[part] / samples for row in rows], "1")
+    for name, (values, unit) in columns.items():
+        store.write(f"ledger/populations/{name}", values, ["population"], {"units": unit})
+    store.group("ledger", {"samples": totals.samples})
+
+
+def non_finite(simulation: Simulation) -> list[str]:
+    """Return the populations, on any rank, with a parameter that is not finite."""
+    network = simulation.network
+    flags = torch.zeros(len(network.populations), dtype=torch.int64)
+    for i, parameters in simulation.parameters_by_population().items():
+        tensors = [tensor for parts in parameters.values() for tensor in parts.values()]
+        flags[i] = int(not all(bool(torch.isfinite(tensor).all()) for tensor in tensors))
+    totals = simulation.ranks.sum(flags).tolist()
+    return [p.name for p, count in zip(network.populations, totals, strict=True) if count]
+
+
+def _numpy(tensor: Tensor) -> npt.NDArray[Any]:
+    return tensor.detach().cpu().numpy()

@@ -1,0 +1,277 @@
+"""One run: a scenario in, a directory of results out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biosim.contracts import Ranks
+from biosim.errors import DivergedError
+from biosim.events import Course
+from biosim.network import Network
+from biosim.ranks import OneRank, PretendRanks
+from biosim.recorder import EPOCH, Recorder, non_finite, write_ledger
+from biosim.simulation import Simulation
+from biosim.store import STORE, RunStore, write_progress
+from hpc.output import check_free, make
+from hpc.progress import Silent, Watcher
+from hpc.provenance import git_state, host, now, versions
+from hpc.stored import stored_parameters
+from rules.card import facts
+from scenarios.data import Dataset, Split
+from scenarios.scenario import Scenario, snapshot_epochs
+
+TRAIN_SHOWN = 1000
+"""Training samples whose accuracy is followed; the test set is used whole."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run comes to.
+
+    Args:
+        path: its directory.
+        accuracy: on the test set after the last epoch, by way of answering; the rule's own
+            way first.
+        samples_per_second: learning samples, evaluation left out.
+    """
+
+    path: Path
+    accuracy: dict[str, float]
+    samples_per_second: float
+
+
+def run(
+    scenario: Scenario, out: str | Path, overwrite: bool = False, watcher: Watcher | None = None
+) -> Result:
+    """Run a scenario and store what it does in the directory `out`.
+
+    Args:
+        scenario: what to simulate.
+        out: directory to make.
+        overwrite: replace results that are there.
+        watcher: is told after every epoch.
+
+    Raises:
+        BiosimError: the scenario, its data or the directory cannot be used; nothing is written.
+        DivergedError: a weight became infinite or not a number; what was recorded is kept.
+    """
+    out = Path(out)
+    check_free(out, overwrite)
+    dataset = scenario.data.load()
+    network = scenario.wire(dataset)
+    start = None
+    if scenario.run.start_from is not None:
+        start = stored_parameters(scenario.run.start_from)
+    watching = watcher or Silent()
+
+    def program(ranks: Ranks) -> Result:
+        return _Learner(scenario, dataset, network, out, ranks, start, watching).run()
+
+    if scenario.run.pretend_ranks == 1:
+        return program(OneRank())
+    return PretendRanks(scenario.run.pretend_ranks).run(program)[0]
+
+
+class _Learner:
+    """What every rank of a run does."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        dataset: Dataset,
+        network: Network,
+        out: Path,
+        ranks: Ranks,
+        start: dict[str, dict[str, Tensor]] | None,
+        watcher: Watcher,
+    ) -> None:
+        settings = scenario.run
+        samples = len(dataset.train)
+        self._scenario, self._dataset, self._network = scenario, dataset, network
+        self._out, self._ranks, self._watcher = out, ranks, watcher
+        self._first = ranks.rank == 0
+        self._dtype = getattr(torch, settings.dtype)
+        course = Course(settings.epochs, samples // settings.batch_size, samples)
+        self._learnt_samples = course.batches * settings.batch_size
+        self._simulation = Simulation(
+            network,
+            course,
+            settings.seed,
+            ranks,
+            settings.device,
+            self._dtype,
+            None if settings.period == "exact" else settings.period,
+        )
+        if start is not None:
+            self._simulation.load(start)
+        self._splits = {"train": dataset.train.take(np.arange(min(TRAIN_SHOWN, samples)))}
+        if len(dataset.validation):
+            self._splits["validation"] = dataset.validation
+        self._splits["test"] = dataset.test
+        self._tensors = {name: self._on_device(split) for name, split in self._splits.items()}
+        self._learning = self._on_device(dataset.train)
+        # Everything that can be refused has been: from here on there are results.
+        if self._first:
+            make(out)
+            RunStore(out / STORE, "w").describe(self._attributes())
+        ranks.agree(False)  # no rank opens the store before it is there
+        self._store = RunStore(out / STORE)
+        test = self._tensors["test"]
+        shown = scenario.record.samples
+        self._recorder = Recorder(
+            self._simulation,
+            self._store,
+            snapshot_epochs(scenario.record.weights, settings.epochs),
+            snapshot_epochs(scenario.record.activity, settings.epochs),
+            (test[0][:shown], test[1][:shown]),
+        )
+        self._accuracy: dict[str, float] = {}
+        self._seconds = 0.0
+
+    def run(self) -> Result:
+        """Learn, epoch by epoch, and store what is due after each."""
+        try:
+            self._learn()
+        except BaseException as failure:
+            if self._first:
+                status = "diverged" if isinstance(failure, DivergedError) else "failed"
+                self._store.describe({"status": status, "error": str(failure)})
+            raise
+        return Result(self._out, self._accuracy, self._rate())
+
+    def _learn(self) -> None:
+        settings, simulation = self._scenario.run, self._simulation
+        if self._first:
+            self._write_axes()
+        for epoch in range(settings.epochs + 1):
+            seconds = 0.0
+            if epoch > 0:
+                began = time.perf_counter()
+                simulation.learn(*self._learning, epoch - 1, settings.batch_size)
+                seconds = time.perf_counter() - began
+                self._seconds += seconds
+            bad = non_finite(simulation)
+            if epoch % settings.evaluate_every == 0 or epoch == settings.epochs or bad:
+                self._record(epoch, seconds, bad)
+            self._tell(epoch)
+        self._write_results()
+
+    def _record(self, epoch: int, seconds: float, bad: list[str]) -> None:
+        accuracy, scored = self._evaluate(epoch)
+        self._recorder.epoch(epoch)
+        if self._first:
+            self._store.append("learning/epoch", np.int64(epoch), ["epoch"], EPOCH)
+            self._store.append(
+                "learning/accuracy",
+                accuracy,
+                ["epoch", "split", "way"],
+                {"units": "1", "long_name": "share of samples answered correctly"},
+            )
+            rate = self._learnt_samples / seconds if seconds else np.nan
+            self._store.append("timing/epoch", np.int64(epoch), ["epoch"], EPOCH)
+            self._store.append("timing/learning", np.float64(seconds), ["epoch"], {"units": "s"})
+            self._store.append(
+                "timing/samples_per_second", np.float64(rate), ["epoch"], {"units": "s-1"}
+            )
+            ways = self._scenario.rule.ways
+            self._accuracy = dict(zip(ways, accuracy[-1].tolist(), strict=True))
+        if bad or self._ranks.agree(not scored):
+            where = f"layer {bad[0]!r}" if bad else "the scores of the answer"
+            raise DivergedError(
+                f"{where} became infinite or not a number in epoch {epoch} of "
+                f"{self._scenario.rule.name}; what was recorded is in {self._out}: "
+                "lower rule.lr and run again"
+            )
+
+    def _evaluate(self, epoch: int) -> tuple[np.ndarray[Any, Any], bool]:
+        """Return accuracy (n_splits, n_ways), and whether all scores are finite."""
+        ways = self._scenario.rule.ways
+        accuracy = np.full((len(self._tensors), len(ways)), np.nan)
+        finite = True
+        for i, (x, y) in enumerate(self._tensors.values()):
+            for j, phases in enumerate(ways.values()):
+                scores = self._simulation.answer(x, phases, epoch)
+                if scores is not None:
+                    finite = finite and bool(torch.isfinite(scores).all())
+                    accuracy[i, j] = float((scores.argmax(1) == y).double().mean())
+        return accuracy, finite
+
+    def _tell(self, epoch: int) -> None:
+        if not self._first:
+            return
+        epochs = self._scenario.run.epochs
+        way, accuracy = next(iter(self._accuracy.items()))
+        self._watcher.step(epoch, epochs, f"accuracy {100 * accuracy:.2f} % ({way})")
+        rate = self._rate()
+        left_s = (epochs - epoch) * self._learnt_samples / rate if rate else None
+        write_progress(
+            self._out,
+            {
+                "status": "complete" if epoch == epochs else "running",
+                "epoch": epoch,
+                "epochs": epochs,
+                "percent": round(100 * epoch / epochs, 1),
+                "samples_per_second": round(rate, 1),
+                "seconds_left": None if left_s is None else round(left_s, 1),
+                "accuracy": self._accuracy,
+                "updated": now(),
+            },
+        )
+
+    def _rate(self) -> float:
+        learnt = self._simulation.ledger.layers[0].samples  # the source is on rank 0
+        return learnt / self._seconds if self._seconds else 0.0
+
+    def _write_axes(self) -> None:
+        self._store.write_names("learning/split", list(self._splits), "split")
+        self._store.write_names("learning/way", list(self._scenario.rule.ways), "way")
+        mean = self._dataset.train.x.mean(axis=0)
+        self._store.write("data/mean", mean, ["feature"], {"units": "1"})
+
+    def _write_results(self) -> None:
+        totals = self._simulation.ledger_totals()
+        if self._first:
+            write_ledger(self._store, self._network, totals)
+            self._store.describe({"status": "complete", "finished": now()})
+
+    def _attributes(self) -> dict[str, Any]:
+        data = self._dataset
+        return {
+            "scenario": self._scenario.model_dump(mode="json"),
+            "rule": self._scenario.rule.name,
+            "seed": self._scenario.run.seed,
+            "card": facts(self._scenario.rule, self._network),
+            "data": {
+                "name": data.name,
+                "description": data.description,
+                "features": data.features,
+                "classes": data.classes,
+                "labels": list(data.labels),
+                "shape": list(data.shape),
+                "samples": {name: len(getattr(data, name)) for name in SPLITS},
+            },
+            "versions": versions(),
+            "git": git_state(),
+            "host": host(),
+            "ranks": self._ranks.size,
+            "started": now(),
+        }
+
+    def _on_device(self, split: Split) -> tuple[Tensor, Tensor]:
+        device = self._scenario.run.device
+        # Labels are sent: in a byte where that is enough.
+        small = torch.uint8 if self._dataset.classes <= 256 else torch.int32
+        return (
+            torch.from_numpy(split.x).to(device, self._dtype),
+            torch.from_numpy(split.y).to(device, small),
+        )
+
+
+SPLITS = ("train", "validation", "test")

@@ -1,0 +1,51 @@
+"""The card of a rule: what it is, what it costs in locality, what it can be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from biosim.network import Network
+from biosim.populations import Denoising
+from rules.rule import Rule
+
+SIGNATURES = {True: "yes", False: "no"}
+
+
+def facts(rule: Rule, network: Network) -> dict[str, Any]:
+    """Return what is true of a rule on a network, read off the network itself."""
+    plasticities = {p.plasticity for p in network.projections if p.plasticity is not None}
+    plasticities |= {
+        p.model.plasticity for p in network.populations if isinstance(p.model, Denoising)
+    }
+    reads = sorted({line for plasticity in plasticities for line in plasticity.reads.lines()})
+    tied = network.tied()
+    return {
+        "name": rule.name,
+        "summary": (type(rule).__doc__ or "").strip().splitlines()[0],
+        "source": rule.source,
+        "equations": rule.equations,
+        "locality": rule.locality,
+        "reads": reads,
+        "pathways": {
+            pathway.name: f"{pathway.meaning} ({len(pathway.projections)} projections)"
+            for pathway in network.pathways
+        },
+        "weight_transport": SIGNATURES[bool(tied)],
+        "phases": [
+            phase.name + (f" x{len(phase.polarity)}" if len(phase.polarity) > 1 else "")
+            for phase in network.phases
+            if any(mode.name == "LEARN" for mode in phase.modes)
+        ],
+        "ticks_a_presentation": network.learning_ticks,
+        "ways_of_answering": list(rule.ways),
+        "supervised_readout": rule.supervised_readout,
+    }
+
+
+def parameters(rule: type[Rule]) -> list[tuple[str, str, str]]:
+    """Return (name, default, meaning) of each parameter of a rule."""
+    return [
+        (name, repr(field.default), field.description or "")
+        for name, field in rule.model_fields.items()
+        if name != "name"
+    ]
