@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from biosim.errors import ScenarioError
+from biosim.network import Network
 from scenarios.data import Dataset
 
 if TYPE_CHECKING:
@@ -33,4 +34,18 @@ def check_fit(scenario: Scenario, dataset: Dataset) -> None:
         raise ScenarioError(
             f"run.batch_size is {run.batch_size}; {dataset.name} has {len(dataset.train)} samples "
             "to learn from: give at most that"
+        )
+
+
+def check_timing(scenario: Scenario, network: Network) -> None:
+    """Compare the period with what the phases of a presentation take.
+
+    Raises:
+        ScenarioError: the phases take longer.
+    """
+    period = scenario.run.period
+    if period != "exact" and period < network.learning_ticks:
+        raise ScenarioError(
+            f"run.period is {period}; the phases of {scenario.rule.name} take "
+            f"{network.learning_ticks} ticks: ask for at least that, or for exact"
         )

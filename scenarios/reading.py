@@ -40,7 +40,7 @@ def read_tree(scenario: str) -> Tree:
     if not path.is_file():
         raise ScenarioError(
             f"no scenario {scenario!r}: expected a .toml or .yaml file, or one of "
-            f"{', '.join(known)}" + _nearest(scenario, known)
+            f"{', '.join(known)}" + nearest(scenario, known)
         )
     try:
         text = path.read_text(encoding="utf-8")
@@ -74,7 +74,7 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
         raise ScenarioError(f"for: got {by_rule!r}; expected tables named after rules")
     for name in by_rule:
         if name not in RULES:
-            raise ScenarioError(f"for.{name}: no such rule" + _nearest(name, RULES))
+            raise ScenarioError(f"for.{name}: no such rule" + nearest(name, RULES))
     given = [_parsed(override) for override in overrides]
     for path, value in given:
         _set(tables, path, value)
@@ -91,7 +91,7 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
         raise ScenarioError(_complaints(problem, ("rule",), RULES[rule["name"]])) from None
     except ValueError as problem:
         named = str(rule.get("name")) if isinstance(rule, dict) else ""
-        raise ScenarioError(f"rule.name: {problem}" + _nearest(named, RULES)) from None
+        raise ScenarioError(f"rule.name: {problem}" + nearest(named, RULES)) from None
     try:
         return Scenario.model_validate(tables)
     except ValidationError as problem:
@@ -101,7 +101,7 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
 def with_rule(tree: Mapping[str, Any], rule: str) -> Tree:
     """Return the tables with another rule; parameters of the rule before are dropped."""
     if rule not in RULES:
-        raise ScenarioError(f"no rule {rule!r}: {', '.join(RULES)}" + _nearest(rule, RULES))
+        raise ScenarioError(f"no rule {rule!r}: {', '.join(RULES)}" + nearest(rule, RULES))
     changed = dict(tree)
     old = tree.get("rule")
     if not isinstance(old, dict) or old.get("name") != rule:
@@ -149,7 +149,7 @@ def _complaints(problem: ValidationError, above: tuple[str, ...], model: type[Ba
         keys = _keys(error["loc"], model)
         place = ".".join((*above, *keys))
         if error["type"] == "extra_forbidden":
-            message = "unknown key" + _nearest(keys[-1], _known(keys[:-1], model))
+            message = "unknown key" + nearest(keys[-1], _known(keys[:-1], model))
         else:
             message = error["msg"].removeprefix("Value error, ")
             what = message.removeprefix("Input should be ")
@@ -184,7 +184,8 @@ def _known(keys: list[str], model: type[BaseModel]) -> list[str]:
     return list(here.model_fields)
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message: the name that was probably meant, or all that are known."""
     names = list(known)
     near = difflib.get_close_matches(name.lower(), names, n=1)
     if near:

@@ -27,6 +27,7 @@ from biosim.network import Network
 from biosim.populations.activations import ActivationName
 from rules import Rule, Stack, rule_of
 from scenarios.data import Dataset, load
+from scenarios.fit import check_fit, check_timing
 
 
 class Table(BaseModel):
@@ -143,15 +144,16 @@ class Scenario(Table):
         """Return the network for this data set.
 
         Raises:
-            ScenarioError: a layer does not fit the data, or the data has too few samples.
+            ScenarioError: a layer does not fit the data, the data has too few samples, or the
+                period is too short for the rule.
             NetworkError: the rule cannot be wired this way.
         """
-        from scenarios.fit import check_fit
-
         check_fit(self, dataset)
-        return self.wire_for(
+        network = self.wire_for(
             dataset.features, dataset.classes, len(dataset.train), dataset.train.x.mean(axis=0)
         )
+        check_timing(self, network)
+        return network
 
     def wire_for(
         self, features: int, classes: int, samples: int, mean: npt.NDArray[np.float32]

@@ -25,7 +25,6 @@ from rules.forward_forward import LabelledInput
 from tests.learning.recipes import (
     RECIPES,
     Percents,
-    Recipe,
     mean,
     percents,
     percents_stepwise,

@@ -1,0 +1,5 @@
+"""Runs the benchmarks and prints ratios: `make bench`."""
+
+from benchmarks.throughput import main
+
+main()

@@ -1,0 +1,248 @@
+"""The command line: the composition root, and the only file that assembles.
+
+Why errors are caught here and nowhere else: a `BiosimError` is for the user, one line, exit
+code 2; anything else is a defect and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+import biosim
+import hpc
+import rules
+import scenarios
+from biosim.errors import BiosimError, OutputError, ScenarioError
+from hpc.compare import compare as compare_all
+from hpc.compare import plan
+from hpc.predict import predict as predict_all
+from hpc.predict import write_prediction
+from hpc.progress import Bar
+from hpc.report import write_report
+from hpc.run import run as run_one
+from hpc.show import card_text, rules_text, scenarios_text, starter_text, traces_text
+from hpc.summary import collect, summarise, table
+from rules import RULES
+from scenarios.reading import nearest, read_tree, resolve
+
+app = typer.Typer(
+    help="Simulate and compare networks that learn without backpropagation's shortcuts.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+traces = typer.Typer(help="What runs have stored.", no_args_is_help=True)
+app.add_typer(traces, name="traces")
+
+ScenarioName = Annotated[str, typer.Argument(help="a built-in scenario, or a .toml or .yaml file")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="settings, such as run.epochs=5 rule.lr=0.01")
+]
+Out = Annotated[Path | None, typer.Option(help="directory to make for the results")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace results that are there")]
+
+
+@app.command()
+def run(
+    scenario: ScenarioName,
+    overrides: Overrides = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run a scenario and store what it does.
+
+    Example: biosim run digits rule.name=noprop rule.lr=0.01 run.epochs=5 --out runs/first
+    """
+    settings = resolve(read_tree(scenario), overrides or [])
+    name = f"{settings.name}-{settings.rule.name}-seed-{settings.run.seed}"
+    directory = out or Path("runs") / name
+    with Bar(name) as bar:
+        result = run_one(settings, directory, overwrite, bar)
+    for way, accuracy in result.accuracy.items():
+        typer.echo(f"test accuracy {100 * accuracy:.2f} % ({way})")
+    typer.echo(f"{result.samples_per_second:.0f} samples a second")
+    typer.echo(f"results in {result.path}")
+
+
+@app.command()
+def compare(
+    scenario: ScenarioName,
+    overrides: Overrides = None,
+    rules: Annotated[str, typer.Option(help="names with commas between; all if left out")] = "",
+    seeds: Annotated[int, typer.Option(help="runs of each rule, from run.seed up")] = 3,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    jobs: Annotated[int | None, typer.Option(help="runs at a time; one a core", min=1)] = None,
+) -> None:
+    """Run a scenario under several rules and seeds, print a table, write a report.
+
+    Example: biosim compare digits --rules backprop,noprop --seeds 3 --out runs/two
+    """
+    names = [name.strip() for name in rules.split(",")] if rules else list(RULES)
+    tree = read_tree(scenario)
+    entries = plan(tree, names, seeds, overrides or [])
+    directory = out or Path("runs") / f"{entries[0].scenario.name}-comparison"
+    with Bar(f"{len(entries)} runs") as bar:
+        failures = compare_all(entries, directory, overwrite, jobs, bar)
+    typer.echo(table(summarise(collect(directory))))
+    typer.echo(f"\nreport in {write_report(directory)}")
+    if failures:
+        raise BiosimError("; ".join(failures))
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="directory of a run")],
+    data: Annotated[Path, typer.Option(help=".npz or Zarr store with x, and y if known")],
+    out: Annotated[Path | None, typer.Option(help=".npz for labels and scores")] = None,
+) -> None:
+    """Apply the trained weights of a run to new samples.
+
+    Example: biosim predict runs/first --data new.npz --out answers.npz
+    """
+    prediction = predict_all(run, data)
+    if out is not None:
+        write_prediction(out, prediction)
+        typer.echo(f"{len(prediction.labels)} answers in {out}")
+    else:
+        for label in prediction.labels.tolist():
+            typer.echo(label)
+    if prediction.accuracy is not None:
+        typer.echo(f"accuracy {100 * prediction.accuracy:.2f} %", err=out is None)
+
+
+@app.command("rules")
+def list_rules() -> None:
+    """List the learning rules.
+
+    Example: biosim rules
+    """
+    typer.echo(rules_text())
+
+
+@app.command("scenarios")
+def list_scenarios() -> None:
+    """List the built-in scenarios.
+
+    Example: biosim scenarios
+    """
+    typer.echo(scenarios_text())
+
+
+@app.command()
+def explain(rule: Annotated[str, typer.Argument(help="name of a rule")]) -> None:
+    """Print a rule's card: equations, source, what it reads, pathways, parameters.
+
+    Example: biosim explain equilibrium_propagation
+    """
+    if rule not in RULES:
+        raise ScenarioError(f"no rule {rule!r}" + nearest(rule, RULES))
+    typer.echo(card_text(rule, RULES[rule]))
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="name of the scenario; its file is NAME.toml")],
+) -> None:
+    """Write a commented scenario file to start from.
+
+    Example: biosim new my_scenario
+    """
+    path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(starter_text(path.stem))
+    except FileExistsError:
+        raise OutputError(f"{path} exists; choose another name") from None
+    except OSError as problem:
+        raise OutputError(f"{path} cannot be written ({problem.strerror})") from None
+    typer.echo(f"wrote {path}")
+
+
+@app.command()
+def validate(scenario: ScenarioName, overrides: Overrides = None) -> None:
+    """Check a scenario and its data without running it.
+
+    Example: biosim validate my_scenario.toml run.epochs=5
+    """
+    settings = resolve(read_tree(scenario), overrides or [])
+    dataset = settings.data.load()
+    network = settings.wire(dataset)
+    typer.echo(
+        f"{settings.name} is valid: {settings.rule.name} on {dataset.name} "
+        f"({len(dataset.train)} samples to learn from, {len(dataset.test)} for the test), "
+        f"{len(network.populations)} populations, {len(network.projections)} projections"
+    )
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(help="directory of a comparison or a run")],
+) -> None:
+    """Write report.html from stored runs, and print their table.
+
+    Example: biosim report runs/two
+    """
+    typer.echo(table(summarise(collect(directory))))
+    typer.echo(f"\nreport in {write_report(directory)}")
+
+
+@traces.command()
+def info(run: Annotated[Path, typer.Argument(help="directory of a run")]) -> None:
+    """Print what a run stored: status, arrays, shapes, sizes.
+
+    Example: biosim traces info runs/first
+    """
+    typer.echo(traces_text(run))
+
+
+def check_one_place() -> None:
+    """Check that all four packages come from one directory.
+
+    The names `rules` and `scenarios` are common; another package of that name, found first,
+    would fail later and obscurely.
+
+    Raises:
+        BiosimError: a package comes from elsewhere.
+    """
+    places = {
+        package.__name__: Path(str(package.__file__)).parent.parent
+        for package in (biosim, rules, scenarios, hpc)
+    }
+    home = places["biosim"]
+    for name, place in places.items():
+        if place != home:
+            raise BiosimError(
+                f"package {name!r} comes from {place}, biosim from {home}; "
+                "install biosim into an environment of its own"
+            )
+
+
+def main() -> None:
+    """Run the command line; errors that the user can mend are one line and exit code 2."""
+    try:
+        check_one_place()
+        app(standalone_mode=False)
+    except BiosimError as problem:
+        sys.exit(_refused(str(problem)))
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except click.ClickException as problem:
+        sys.exit(_refused(f"{problem.format_message()} (see --help)"))
+
+
+def _refused(message: str) -> int:
+    print(f"biosim: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()
