@@ -83,7 +83,7 @@ class Recorder:
                 f"{group}/change",
                 np.float64(change),
                 ["epoch"],
-                {"units": "1", "long_name": "|W - W before| / |W before|, since the row before"},
+                {"units": "1", "long_name": "|W - W before| / |W before| over the epoch"},
             )
         self._before = now
 

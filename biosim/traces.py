@@ -42,7 +42,7 @@ def open_run(path: str | Path) -> xr.DataTree:
         )
     tree = xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
     named = {node.path: _named(node.to_dataset(inherit=False)) for node in tree.subtree}
-    return xr.DataTree.from_dict(named)
+    return xr.DataTree.from_dict(dict(sorted(named.items())))
 
 
 def _named(dataset: xr.Dataset) -> xr.Dataset:

@@ -158,6 +158,7 @@ class _Learner:
                 seconds = time.perf_counter() - began
                 self._seconds += seconds
             bad = non_finite(simulation)
+            self._recorder.epoch(epoch)
             if epoch % settings.evaluate_every == 0 or epoch == settings.epochs or bad:
                 self._record(epoch, seconds, bad)
             self._tell(epoch)
@@ -165,7 +166,6 @@ class _Learner:
 
     def _record(self, epoch: int, seconds: float, bad: list[str]) -> None:
         accuracy, scored = self._evaluate(epoch)
-        self._recorder.epoch(epoch)
         if self._first:
             self._store.append("learning/epoch", np.int64(epoch), ["epoch"], EPOCH)
             self._store.append(

@@ -32,7 +32,7 @@ class NoProp(Stepped):
     locality: ClassVar[str] = "input and label to every block; errors stay inside a block"
 
     name: Literal["noprop"] = "noprop"
-    lr: float = Field(2e-3, gt=0, description="learning rate")
+    lr: float = Field(1e-2, gt=0, description="learning rate")
     blocks: int = Field(10, ge=1, description="T, the number of blocks")
     image_units: int = Field(16, ge=1, description="units of the image branch of a block")
     state_units: int = Field(16, ge=1, description="units of the state branch of a block")

@@ -1,1 +1,5 @@
-"""What is simulated: data sets, encoders, networks and built-in scenario files."""
+"""What is simulated: data sets, scenario files, and their checks."""
+
+from scenarios.scenario import Data, Layers, Record, Run, Scenario
+
+__all__ = ["Data", "Layers", "Record", "Run", "Scenario"]

@@ -91,8 +91,8 @@ def without_source(paths: Iterable[Path]) -> list[str]:
 
     def cites(path: Path) -> bool:
         module = ast.parse(path.read_text(encoding="utf-8"))
-        classes = [node for node in ast.walk(module) if isinstance(node, ast.ClassDef)]
-        return any(is_source(part) for owner in (module, *classes) for part in owner.body)
+        owners = [node for node in ast.walk(module) if isinstance(node, ast.Module | ast.ClassDef)]
+        return any(is_source(part) for owner in owners for part in owner.body)
 
     return [str(path) for path in paths if not cites(path)]
 

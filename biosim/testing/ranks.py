@@ -1,0 +1,47 @@
+"""Law 2, ranks: the result does not depend on how many ranks share the work."""
+
+from __future__ import annotations
+
+from hypothesis import given
+
+from biosim.testing.networks import NetworkLaws, Plan, few_examples, on_ranks, plans
+from biosim.testing.same import assert_same
+
+
+class RankLaws(NetworkLaws):
+    """Parameters, memory, answers, activity and ledger are the same bits on any ranks.
+
+    The ranks are threads of this process with a real exchange (`biosim.ranks.PretendRanks`):
+    what one sends, the others get as copies.
+    """
+
+    @few_examples
+    @given(plan=plans())
+    def test_a_run_repeats_its_bits(self, plan: Plan) -> None:
+        """A second run gives the same bits: nothing is drawn from a generator with a state."""
+        self._equals_one_rank(plan, 1)
+
+    @few_examples
+    @given(plan=plans())
+    def test_two_ranks_give_the_same_bits(self, plan: Plan) -> None:
+        """Two ranks give what one gives."""
+        self._equals_one_rank(plan, 2)
+
+    @few_examples
+    @given(plan=plans())
+    def test_four_ranks_give_the_same_bits(self, plan: Plan) -> None:
+        """Four ranks give what one gives."""
+        self._equals_one_rank(plan, 4)
+
+    @few_examples
+    @given(plan=plans())
+    def test_more_ranks_than_populations_give_the_same_bits(self, plan: Plan) -> None:
+        """Ranks that own nothing take part without a trace."""
+        self._equals_one_rank(plan, len(self.network().populations) + 1)
+
+    def _equals_one_rank(self, plan: Plan, size: int) -> None:
+        assert_same(
+            on_ranks(size, lambda ranks: self.learnt(plan, ranks)),
+            on_ranks(1, lambda ranks: self.learnt(plan, ranks)),
+            f"{size} ranks should give the bits of one" if size > 1 else "a run should repeat",
+        )

@@ -1,0 +1,221 @@
+"""A run leaves a store that can be read, and says why when it cannot finish."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import biosim
+from biosim.errors import BiosimError, DivergedError, OutputError
+from hpc import run
+from hpc.predict import predict, write_prediction
+from hpc.stored import stored_parameters, stored_scenario
+from rules import RULES
+from scenarios.data import digits
+from scenarios.reading import read_tree, resolve, with_rule
+from scenarios.scenario import Scenario
+
+SMALL = ["network.hidden=[8]", "run.batch_size=128", "record.samples=7"]
+
+
+def small(rule: str, *overrides: str, epochs: int = 2) -> Scenario:
+    tree = with_rule(read_tree("digits"), rule)
+    return resolve(tree, [*SMALL, f"run.epochs={epochs}", *overrides])
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_what_a_run_of_any_rule_stores_is_labelled_and_whole(rule: str, tmp_path: Path) -> None:
+    scenario = small(rule)
+    result = run(scenario, tmp_path / "out")
+    tree = biosim.open_run(result.path)
+    accuracy = tree["learning"].accuracy
+    assert accuracy.dims == ("epoch", "split", "way")
+    assert accuracy.epoch.values.tolist() == [0, 1, 2]
+    assert accuracy.split.values.tolist() == ["train", "test"]
+    assert accuracy.way.values.tolist() == list(scenario.rule.ways)
+    assert not accuracy.isnull().any()
+    last = accuracy.sel(split="test").isel(epoch=-1)
+    assert dict(zip(last.way.values, last.values, strict=True)) == result.accuracy
+    assert tree.attrs["status"] == "complete"
+    assert stored_scenario(tree) == scenario
+    weights = tree["weights"].children
+    assert weights
+    for group in weights.values():
+        assert group.snapshot.values.tolist() == [0, 2]
+        assert group.weight.dims == ("snapshot", "post", "pre")
+        assert not group.weight.isnull().any()
+    for group in tree["activity"].children.values():
+        assert group.activity.dims == ("snapshot", "sample", "neuron")
+        assert group.activity.sizes["sample"] == 7
+        assert group.label.values.tolist() == digits().test.y[:7].tolist()
+        assert not group.activity.isnull().any()
+    flows = tree["ledger/projections"]
+    assert set(flows.projection.values) == {p.name for p in scenario.wire(digits()).projections}
+    assert float(flows.bytes_per_sample.sum()) > 0
+    assert "units" in flows.bytes_per_sample.attrs
+    progress = json.loads((result.path / "progress.json").read_text())
+    assert (progress["status"], progress["percent"]) == ("complete", 100.0)
+
+
+def test_weights_that_learn_change_and_frozen_ones_do_not(tmp_path: Path) -> None:
+    run(small("frozen"), tmp_path / "out")
+    weights = biosim.open_run(tmp_path / "out")["weights"]
+    hidden, output = weights["input-hidden1"].weight, weights["hidden1-output"].weight
+    assert bool((hidden[0] == hidden[1]).all())
+    assert not bool((output[0] == output[1]).all())
+
+
+def test_what_is_recorded_follows_the_scenario(tmp_path: Path) -> None:
+    asked = ["record.weights=[1]", "record.activity=never", "run.evaluate_every=2"]
+    run(small("backprop", *asked, epochs=3), tmp_path / "out")
+    tree = biosim.open_run(tmp_path / "out")
+    assert tree["learning"].epoch.values.tolist() == [0, 2, 3]
+    assert not tree["activity"].children
+    # Epoch 1 is stored although it is not evaluated.
+    assert tree["weights/input-hidden1"].snapshot.values.tolist() == [1]
+
+
+def test_a_validation_split_is_followed_as_well(tmp_path: Path) -> None:
+    run(small("backprop", "data.validation=0.2"), tmp_path / "out")
+    splits = biosim.open_run(tmp_path / "out")["learning"].split.values.tolist()
+    assert splits == ["train", "validation", "test"]
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_the_bytes_of_a_store_are_the_same_for_any_number_of_pretend_ranks(
+    rule: str, tmp_path: Path
+) -> None:
+    one, three = (
+        stored_bytes(rule, tmp_path / ranks, f"run.pretend_ranks={ranks}") for ranks in ("1", "3")
+    )
+    assert one == three
+    # The control: another seed gives other bytes.
+    other = stored_bytes(rule, tmp_path / "other", "run.seed=1")
+    assert other.keys() == one.keys()
+    assert other != one
+
+
+def stored_bytes(rule: str, out: Path, *overrides: str) -> dict[str, bytes]:
+    """Every file of the store but the timings and the root, which holds hosts and dates."""
+    run(small(rule, *overrides, epochs=1), out)
+    store = out / "run.zarr"
+    return {
+        str(path.relative_to(store)): path.read_bytes()
+        for path in store.rglob("*")
+        if path.is_file() and path.parent != store and "timing" not in path.parts
+    }
+
+
+def test_a_start_from_another_run_begins_with_its_weights(tmp_path: Path) -> None:
+    run(small("backprop"), tmp_path / "first")
+    run(small("backprop", f"run.start_from={tmp_path / 'first'}"), tmp_path / "second")
+    first = biosim.open_run(tmp_path / "first")
+    second = biosim.open_run(tmp_path / "second")
+    for name in first["weights"].children:
+        before = first[f"weights/{name}"].weight.isel(snapshot=-1)
+        np.testing.assert_array_equal(before, second[f"weights/{name}"].weight.isel(snapshot=0))
+
+
+def test_a_start_from_another_network_is_refused_and_nothing_written(tmp_path: Path) -> None:
+    run(small("backprop"), tmp_path / "first")
+    start = f"run.start_from={tmp_path / 'first'}"
+    with pytest.raises(BiosimError, match=r"expected \(9, 64\): start from a run of the same"):
+        run(small("backprop", start, "network.hidden=[9]"), tmp_path / "second")
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_run_that_diverges_names_epoch_and_layer_and_keeps_what_it_recorded(
+    tmp_path: Path,
+) -> None:
+    scenario = small("backprop", "rule.optimiser=sgd", "rule.lr=1e30", epochs=4)
+    with pytest.raises(DivergedError, match=r"layer 'hidden1' became .* in epoch 1 of backprop"):
+        run(scenario, tmp_path / "out")
+    tree = biosim.open_run(tmp_path / "out")
+    assert tree.attrs["status"] == "diverged"
+    assert "lower rule.lr" in tree.attrs["error"]
+    assert tree["learning"].epoch.values.tolist() == [0, 1]
+
+
+def test_an_output_that_exists_is_refused_and_left_alone(tmp_path: Path) -> None:
+    run(small("frozen"), tmp_path / "out")
+    before = sorted(p.name for p in (tmp_path / "out").rglob("*"))
+    with pytest.raises(OutputError, match="exists; choose another --out, or give --overwrite"):
+        run(small("backprop"), tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").rglob("*")) == before
+    run(small("backprop"), tmp_path / "out", overwrite=True)
+    assert biosim.open_run(tmp_path / "out").attrs["rule"] == "backprop"
+
+
+def test_overwriting_never_removes_what_biosim_did_not_make(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match=r"holds no results of biosim.*'thesis.tex'"):
+        run(small("frozen"), tmp_path, overwrite=True)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_an_output_that_is_a_file_or_below_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is a file; expected a directory"):
+        run(small("frozen"), tmp_path / "file")
+    with pytest.raises(OutputError, match="cannot be written; choose another --out"):
+        run(small("frozen"), tmp_path / "file" / "below")
+
+
+def test_predictions_equal_the_accuracy_that_was_stored(tmp_path: Path) -> None:
+    result = run(small("soft_hebb"), tmp_path / "out")
+    test = digits().test
+    np.savez(tmp_path / "test.npz", x=test.x, y=test.y)
+    prediction = predict(tmp_path / "out", tmp_path / "test.npz")
+    assert prediction.accuracy == result.accuracy["softmax"]
+    assert prediction.labels.shape == (360,)
+    write_prediction(tmp_path / "answers.npz", prediction)
+    with np.load(tmp_path / "answers.npz") as stored:
+        assert (stored["labels"] == prediction.labels).all()
+    with pytest.raises(OutputError, match="exists; choose another"):
+        write_prediction(tmp_path / "answers.npz", prediction)
+    with pytest.raises(OutputError, match="is not an .npz file"):
+        write_prediction(tmp_path / "answers.csv", prediction)
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_prediction(tmp_path / "nowhere" / "answers.npz", prediction)
+
+
+def test_samples_of_another_size_cannot_be_predicted(tmp_path: Path) -> None:
+    run(small("frozen"), tmp_path / "out")
+    np.savez(tmp_path / "other.npz", x=np.zeros((2, 5), np.float32))
+    with pytest.raises(BiosimError, match="has 5 features a sample; .* learnt from 64"):
+        predict(tmp_path / "out", tmp_path / "other.npz")
+
+
+def test_a_run_without_weights_gives_none(tmp_path: Path) -> None:
+    run(small("frozen", "record.weights=[99]"), tmp_path / "out")
+    with pytest.raises(OutputError, match="stored no weights; run it again"):
+        stored_parameters(tmp_path / "out")
+
+
+def test_what_is_not_a_run_is_not_opened(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="holds no run"):
+        biosim.open_run(tmp_path)
+    (tmp_path / "run.zarr").mkdir()
+    with pytest.raises(OutputError, match="is not a Zarr store of a run"):
+        biosim.open_run(tmp_path)
+
+
+def test_a_store_of_another_layout_is_not_opened(tmp_path: Path) -> None:
+    run(small("frozen"), tmp_path / "out")
+    meta = tmp_path / "out" / "run.zarr" / "zarr.json"
+    meta.write_text(meta.read_text().replace("biosim-1", "biosim-99"))
+    with pytest.raises(OutputError, match="biosim-99.*this version reads biosim-1"):
+        biosim.open_run(tmp_path / "out")
+
+
+def test_the_seed_fixes_a_run_and_another_seed_changes_it(tmp_path: Path) -> None:
+    found = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(small("noprop", f"run.seed={seed}"), tmp_path / name)
+        found[name] = stored_parameters(tmp_path / name)["block1.joint"]["weight"]
+    assert torch.equal(found["a"], found["b"])
+    assert not torch.equal(found["a"], found["c"])
