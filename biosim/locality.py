@@ -25,7 +25,7 @@ Moment = Literal["activity", "apical", "settled"]
 LAYER_WIDE = {
     "goodness": "sum of squared activity over the population, one number a row",
     "share": "softmax of the drive over the population",
-    "weight_sum": "sum of the weights that end on a neuron",
+    "weight_sum": "sum of the projection's weights that end on a neuron, (1, n_post)",
 }
 """Population signals that the engine computes from more than one neuron or synapse."""
 

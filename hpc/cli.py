@@ -1,4 +1,4 @@
-"""The command line: the composition root, and the only file that assembles.
+"""The command line: from words to one call of `hpc`, and from errors to one line.
 
 Why errors are caught here and nowhere else: a `BiosimError` is for the user, one line, exit
 code 2; anything else is a defect and keeps its traceback.

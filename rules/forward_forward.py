@@ -26,6 +26,9 @@ from rules.stack import INPUT, OUTPUT, Stack, forward
 INITIAL = 6.0**-0.5
 """Initial weights have variance 1 / (3 n), a sixth of He's: goodness starts below threshold."""
 
+FLOOR = 1e-6
+"""Added to every score that a hard negative is drawn by: a sure network still gets negatives."""
+
 CONTRAST, NEUTRAL, CANDIDATES, PROBE = "contrast", "neutral", "candidates", "probe"
 
 
@@ -96,8 +99,11 @@ class LabelledInput:
         self._samples = samples
         self._scale = scale
         self._phases = phases
-        self._wrong: tuple[int, Tensor] | None = None
-        self._scores = torch.full((samples, classes), 1.0) if hard else None
+        self._epoch = -1
+        self._uniform = torch.empty(0)
+        self._odds: Tensor | None = None
+        # Even odds until a sample has been seen. A floor keeps every label possible.
+        self._scores = torch.ones(samples, classes) if hard else None
 
     def encode(
         self, phase: int, at: Presentation, samples: Tensor, x: Tensor, y: Tensor
@@ -118,7 +124,7 @@ class LabelledInput:
     def listen(self, samples: Tensor, scores: Tensor) -> None:
         """Keep class scores (n_rows, C) for the wrong labels of the next epoch."""
         if self._scores is not None:
-            self._scores[samples.cpu()] = scores.cpu().to(self._scores.dtype)
+            self._scores[samples.cpu()] = scores.cpu().to(self._scores.dtype) + FLOOR
 
     def _with(self, x: Tensor, label: Tensor) -> Tensor:
         both = x.new_zeros(x.shape[0], x.shape[1] + self._classes)
@@ -127,23 +133,23 @@ class LabelledInput:
         return both
 
     def _wrong_labels(self, epoch: int, samples: Tensor, y: Tensor) -> Tensor:
-        if self._wrong is None or self._wrong[0] != epoch:
+        if epoch != self._epoch:
             # All of an epoch at its start, so that scores that come back during it, sooner or
             # later with the timing, cannot matter before the next.
-            everyone = np.arange(self._samples)
-            u = torch.from_numpy(self._draws.uniform(everyone, 1, counter=epoch)[:, 0])
-            weights = None if self._scores is None else self._scores.double().clone()
-            self._wrong = (epoch, u.to(y.device) if weights is None else u)
-            self._weights = weights
-        u = self._wrong[1][samples if self._weights is None else samples.cpu()]
-        if self._weights is None:
-            shift = 1 + (u * (self._classes - 1)).long()
-            return (y.long() + shift) % self._classes
-        weights = self._weights[samples.cpu()]
-        weights[torch.arange(len(y)), y.long().cpu()] = 0.0
-        weights = weights + 1e-6 * (weights.sum(1, keepdim=True) == 0)
-        edges = weights.cumsum(1)
-        wrong = (edges < u.unsqueeze(1) * edges[:, -1:]).sum(1).clamp_max(self._classes - 1)
+            self._epoch = epoch
+            uniform = self._draws.uniform(np.arange(self._samples), 1, counter=epoch)[:, 0]
+            self._uniform = torch.from_numpy(uniform)
+            self._odds = None if self._scores is None else self._scores.double()
+        at, label = samples.cpu(), y.long().cpu()
+        uniform = self._uniform[at]
+        if self._odds is None:
+            wrong = (label + 1 + (uniform * (self._classes - 1)).long()) % self._classes
+            return wrong.to(y.device)
+        odds = self._odds[at]
+        odds[torch.arange(len(label)), label] = 0.0
+        upper = odds.cumsum(1)
+        # The first class whose cumulated odds exceed the draw; the true one has none of its own.
+        wrong = (upper <= uniform.unsqueeze(1) * upper[:, -1:]).sum(1)
         return wrong.to(y.device)
 
 

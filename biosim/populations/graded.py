@@ -158,7 +158,8 @@ class GradedActor:
                 self._correct(event.tick, at, visit, out)
                 del self.visits[at]
         if self.visits:
-            self._site.count.held(sum(visit.held_bytes() for visit in self.visits.values()))
+            learning = (v for at, v in self.visits.items() if at.mode == Mode.LEARN)
+            self._site.count.held(sum(visit.held_bytes() for visit in learning))
         return out
 
     def parameters(self) -> dict[str, dict[str, Tensor]]:

@@ -132,7 +132,7 @@ class SettlingActor:
                     self._begin(tick, event, out)
             if self.left and self.next_tick <= tick:
                 self._step(tick, out)
-        if self.state is not None:
+        if self.state is not None and self.at is not None and self.at.mode == Mode.LEARN:
             self._site.count.held(self._held_bytes())
         return out
 

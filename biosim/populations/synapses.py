@@ -48,7 +48,12 @@ class Synapses:
         self.memory: dict[str, Tensor] = {}
         if self.plasticity is not None:
             self.memory = {
-                name: torch.zeros(axis_shape(axis, n_pre, n_post), device=device, dtype=dtype)
+                name: torch.zeros(
+                    axis_shape(axis, n_pre, n_post),
+                    device=device,
+                    # Counts; a fused kernel on a GPU reads them as float32 whatever the weights.
+                    dtype=torch.float32 if axis == "shared" else dtype,
+                )
                 for name, axis in self.plasticity.memory.items()
             }
 
@@ -73,6 +78,8 @@ class Synapses:
         if plasticity is None:
             return
         reads = plasticity.reads
+        if "weight_sum" in reads.post:
+            post = {**post, "weight_sum": lambda: self.weight.sum(1).unsqueeze(0)}
         try:
             seen = Local(
                 pre=dict.fromkeys(reads.pre, pre),

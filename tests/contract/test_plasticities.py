@@ -1,5 +1,7 @@
 """Every plasticity keeps the law of locality; one that a listed rule uses is tested."""
 
+from operator import itemgetter
+
 import pytest
 
 from biosim.contracts import Plasticity
@@ -10,60 +12,71 @@ from rules.forward_forward import GoodnessGate
 from rules.soft_hebb import SoftWinner
 from tests.contract.cases import CASES, plasticities, wired
 
-DIRECTIONS = {
-    "error": ErrorDriven(),
-    "contrast": ContrastiveHebb(0.5),
-    "winner": SoftWinner(),
-}
-INEXACT = {
-    # A sigmoid leaves the integers, so that the order of a sum over rows shows.
-    "goodness": GoodnessGate(2.5),
-}
+EXACT = {"error": ErrorDriven(), "contrast": ContrastiveHebb(0.5), "winner": SoftWinner()}
+# A sigmoid leaves the integers, so that the order of a sum over rows shows.
+INEXACT = {"goodness": GoodnessGate(2.5)}
 
 
-def wrapped(name: str, direction: Plasticity) -> dict[str, Plasticity]:
-    """The direction by itself and in every wrapper."""
-    return {
-        name: direction,
-        f"{name}, sgd": Sgd(direction, 0.3, "linear"),
-        f"{name}, sgd until": Sgd(direction, 0.3, "linear", until=0.5),
-        f"{name}, momentum": Sgd(direction, 0.3, momentum=0.9),
-        f"{name}, adam": Adam(direction, 0.01, "linear"),
-    }
+def steps(directions: dict[str, Plasticity]) -> dict[str, Plasticity]:
+    """Each direction by itself and in the wrappers that only scale and add."""
+    named: dict[str, Plasticity] = {}
+    for name, direction in directions.items():
+        named |= {
+            name: direction,
+            f"{name}, sgd": Sgd(direction, 0.3, "linear"),
+            f"{name}, sgd until": Sgd(direction, 0.3, "linear", until=0.5),
+            f"{name}, momentum": Sgd(direction, 0.3, momentum=0.9),
+        }
+    return named
 
 
-def all_wrapped(directions: dict[str, Plasticity]) -> dict[str, Plasticity]:
-    return {k: v for name, one in directions.items() for k, v in wrapped(name, one).items()}
+def adams(directions: dict[str, Plasticity]) -> dict[str, Plasticity]:
+    return {f"{name}, adam": Adam(one, 0.01, "linear") for name, one in directions.items()}
 
 
-EXACT = all_wrapped(DIRECTIONS)
-TOLERATED = all_wrapped(INEXACT) | {
-    f"{name}, {i}": plasticity
-    for name, rule in CASES.items()
-    for i, plasticity in enumerate(dict.fromkeys(plasticities(wired(rule))))
-}
+def used_by_rules() -> dict[str, Plasticity]:
+    """Every plasticity of every rule, once."""
+    names: dict[Plasticity, str] = {}
+    for name, rule in CASES.items():
+        for i, plasticity in enumerate(plasticities(wired(rule))):
+            names.setdefault(plasticity, f"{name}, {i}")
+    return {name: plasticity for plasticity, name in names.items()}
 
 
-class TestExactly(LocalityLaws):
+class OfEveryCase:
     case: Plasticity
-
-    @pytest.fixture(autouse=True, params=EXACT, scope="class")
-    @classmethod
-    def _case(cls, request: pytest.FixtureRequest) -> None:
-        request.cls.case = EXACT[request.param]
 
     def plasticity(self) -> Plasticity:
         return self.case
 
 
-class TestToATolerance(LocalityLaws):
+class TestExactly(OfEveryCase, LocalityLaws):
+    @pytest.fixture(autouse=True, params=steps(EXACT).items(), ids=itemgetter(0), scope="class")
+    @classmethod
+    def _case(cls, request: pytest.FixtureRequest) -> None:
+        request.cls.case = request.param[1]
+
+
+class TestToRounding(OfEveryCase, LocalityLaws):
+    # The fused kernel multiplies and adds in one rounding or in two, by a neuron's place.
     exact = False
-    case: Plasticity
+    tolerance = 1e-13
 
-    @pytest.fixture(autouse=True, params=TOLERATED, scope="class")
+    @pytest.fixture(autouse=True, params=adams(EXACT).items(), ids=itemgetter(0), scope="class")
     @classmethod
     def _case(cls, request: pytest.FixtureRequest) -> None:
-        request.cls.case = TOLERATED[request.param]
+        request.cls.case = request.param[1]
 
-    def plasticity(self) -> Plasticity:
-        return self.case
+
+class TestToATolerance(OfEveryCase, LocalityLaws):
+    exact = False
+
+    @pytest.fixture(
+        autouse=True,
+        params=(steps(INEXACT) | adams(INEXACT) | used_by_rules()).items(),
+        ids=itemgetter(0),
+        scope="class",
+    )
+    @classmethod
+    def _case(cls, request: pytest.FixtureRequest) -> None:
+        request.cls.case = request.param[1]

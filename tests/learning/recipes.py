@@ -50,7 +50,7 @@ RECIPES: dict[str, Recipe] = {
     "direct_feedback_alignment": Recipe(DirectFeedbackAlignment(), (32, 32), 40),
     "forward_forward": Recipe(ForwardForward(with_readout=False), (32, 32), 60, 16),
     "equilibrium_propagation": Recipe(EquilibriumPropagation(), (32,), 40),
-    "noprop": Recipe(NoProp(), (32,), 60),
+    "noprop": Recipe(NoProp(lr=4e-3), (32,), 30),
     "soft_hebb": Recipe(SoftHebb(), (32,), 40),
     "frozen, 1 layer": Recipe(Frozen(lr=0.03), (32,), 40),
     "frozen, 2 layers": Recipe(Frozen(lr=0.03), (32, 32), 40),
