@@ -47,6 +47,9 @@ class Engine:
         self._lookahead = lookahead
         self._ledger = ledger
         self._pending: dict[Tick, dict[int, list[Event]]] = {}
+        self._end: Tick = 0
+        """Where the last window ends, or would have without `until`: a run that stops in the
+        midst of a window and goes on has the same windows, and begins anew at the same ticks."""
 
     def run(self, until: Tick = NEVER) -> Tick:
         """Advance until nothing is left to do anywhere, or until tick `until` is reached.
@@ -59,10 +62,14 @@ class Engine:
         arrived, wake = ranks.exchange([[] for _ in here], self._earliest(wakes))
         while True:
             # A wake of WHEN_QUIET is the earliest only if no rank has an event or a clock left.
-            start = self.now if wake == WHEN_QUIET else wake
+            start = self._end if wake == WHEN_QUIET else wake
             if start >= until:
+                if wake == NEVER:
+                    self.now = self._end
                 return wake
-            window = Window(start, min(start + lookahead, until))
+            if start >= self._end:
+                self._end = start + lookahead
+            window = Window(start, min(self._end, until))
             outgoing: list[list[Event]] = [[] for _ in here]
             inboxes = self._due(window)
             for i, own_wake in wakes.items():
@@ -93,6 +100,7 @@ class Engine:
         return copy.deepcopy(
             {
                 "now": self.now,
+                "end": self._end,
                 "pending": self._pending,
                 "actors": {
                     i: {name: getattr(actor, name) for name in actor.state_names}
@@ -104,7 +112,7 @@ class Engine:
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Take over a snapshot of the same network."""
         snapshot = copy.deepcopy(dict(snapshot))
-        self.now = snapshot["now"]
+        self.now, self._end = snapshot["now"], snapshot["end"]
         self._pending = snapshot["pending"]
         for i, state in snapshot["actors"].items():
             for name, value in state.items():

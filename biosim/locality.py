@@ -120,7 +120,11 @@ def restrict(seen: Local, pre: Tensor, post: Tensor) -> Local:
     """
     return Local(
         pre={name: value[:, pre] for name, value in _tensors(seen.pre)},
-        post={name: value[:, post] for name, value in _tensors(seen.post)},
+        # One number a row, such as the goodness, is the same for every neuron.
+        post={
+            name: value if value.shape[1] == 1 else value[:, post]
+            for name, value in _tensors(seen.post)
+        },
         synapse={name: value[post][:, pre] for name, value in _tensors(seen.synapse)},
         signals=dict(seen.signals.values()),
     )

@@ -36,7 +36,7 @@ class OneRank:
 
     def sum(self, counts: torch.Tensor) -> torch.Tensor:
         """Return the counts, summed over ranks: (n,) integers."""
-        return counts
+        return _integers(counts)
 
 
 class RankFailedError(BiosimError):
@@ -53,8 +53,10 @@ class _PretendRank:
 
     def exchange(self, outgoing: Sequence[list[Event]], wake: Tick) -> tuple[list[Event], Tick]:
         """Send `outgoing[r]` to every rank r; return what came and the earliest wake of all."""
-        posted = self._table.swap(self.rank, (outgoing, wake))
-        arrived = [_copied(event) for sent, _ in posted for event in sent[self.rank]]
+        # Copied before anyone sees it: the sender is free to change its own at once.
+        copies = [[_copied(event) for event in sent] for sent in outgoing]
+        posted = self._table.swap(self.rank, (copies, wake))
+        arrived = [event for sent, _ in posted for event in sent[self.rank]]
         return arrived, min(their_wake for _, their_wake in posted)
 
     def agree(self, flag: bool) -> bool:
@@ -63,9 +65,7 @@ class _PretendRank:
 
     def sum(self, counts: torch.Tensor) -> torch.Tensor:
         """Return the counts, summed over ranks: (n,) integers."""
-        if counts.is_floating_point():
-            raise TypeError(f"sum takes integers, whose order cannot matter; got {counts.dtype}")
-        return torch.stack(list(self._table.swap(self.rank, counts.clone()))).sum(0)
+        return torch.stack(self._table.swap(self.rank, _integers(counts).clone())).sum(0)
 
 
 class _Table:
@@ -76,22 +76,29 @@ class _Table:
         self._limit_s = limit_s
         self._barrier = threading.Barrier(size)
         self._slots: list[object] = [None] * size
+        self._came = [0] * size
 
     def swap(self, rank: int, item: Result) -> list[Result]:
         self._slots[rank] = item
-        self._wait()
+        self._wait(rank)
         everything = list(self._slots)
-        self._wait()  # nobody may put down the next item before all have seen this one
+        self._wait(rank)  # nobody may put down the next item before all have seen this one
         return everything  # type: ignore[return-value]
 
     def leave(self) -> None:
         self._barrier.abort()
 
-    def _wait(self) -> None:
+    def _wait(self, rank: int) -> None:
+        self._came[rank] += 1
         try:
             self._barrier.wait(timeout=self._limit_s)
         except threading.BrokenBarrierError:
-            raise RankFailedError("another rank failed or did not come in time") from None
+            behind = [f"rank {r}" for r, n in enumerate(self._came) if n < self._came[rank]]
+            who = ", ".join(behind) or "another rank"
+            raise RankFailedError(
+                f"rank {rank} waited for {who}, which failed "
+                f"or did not come within {self._limit_s:g} s"
+            ) from None
 
 
 class PretendRanks:
@@ -139,6 +146,12 @@ class PretendRanks:
         for failure in sorted(failures, key=lambda f: isinstance(f, RankFailedError)):
             raise failure
         return [results[rank] for rank in range(self.size)]
+
+
+def _integers(counts: torch.Tensor) -> torch.Tensor:
+    if counts.is_floating_point():
+        raise TypeError(f"sum takes integers, whose order cannot matter; got {counts.dtype}")
+    return counts
 
 
 def _copied(event: Event) -> Event:

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 import biosim
@@ -32,12 +31,11 @@ from scenarios.reading import nearest, read_tree, resolve
 
 app = typer.Typer(
     help="Simulate and compare networks that learn without backpropagation's shortcuts.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-traces = typer.Typer(help="What runs have stored.", no_args_is_help=True)
+traces = typer.Typer(help="What runs have stored.")
 app.add_typer(traces, name="traces")
 
 ScenarioName = Annotated[str, typer.Argument(help="a built-in scenario, or a .toml or .yaml file")]
@@ -224,6 +222,10 @@ def check_one_place() -> None:
             )
 
 
+# Typer brings its own click, from no public place but through the base of this class.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
 def main() -> None:
     """Run the command line; errors that the user can mend are one line and exit code 2."""
     try:
@@ -231,12 +233,10 @@ def main() -> None:
         app(standalone_mode=False)
     except BiosimError as problem:
         sys.exit(_refused(str(problem)))
-    except click.exceptions.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except click.ClickException as problem:
-        sys.exit(_refused(f"{problem.format_message()} (see --help)"))
+    except UsageError as problem:
+        sys.exit(_refused(f"{problem} (see --help)"))
 
 
 def _refused(message: str) -> int:

@@ -90,7 +90,8 @@ def starter_text(name: str) -> str:
     digits = read_tree("digits")
     lines = [
         f"# {name}: a scenario for biosim.",
-        "# A line that begins with # shows a default; take the # away to change it.",
+        "# A line that begins with # shows a default, or ... where there is none; take the # away",
+        "# to change it.",
         f"# Check it: biosim validate {name}.toml      Run it: biosim run {name}.toml",
         f'name = "{name}"',
     ]
@@ -119,7 +120,7 @@ def starter_text(name: str) -> str:
 
 def _toml(value: object) -> str:
     if value is None:
-        return '""'
+        return "..."
     if isinstance(value, str | Path):
         return f'"{value}"'
     if isinstance(value, tuple | list):

@@ -20,7 +20,16 @@ from biosim.locality import Axis, Local, Reads
 from biosim.network import Network, Phase, Population, Projection
 from biosim.populations import Source
 from biosim.populations.activations import by_length
-from rules.rule import Stepped, Ways, judge, label_to, readout, score_from, softmax_output
+from rules.rule import (
+    Stepped,
+    Ways,
+    judge,
+    label_to,
+    readout,
+    readout_label,
+    score_from,
+    softmax_output,
+)
 from rules.stack import INPUT, OUTPUT, Stack, forward
 
 INITIAL = 6.0**-0.5
@@ -137,8 +146,8 @@ class LabelledInput:
             # All of an epoch at its start, so that scores that come back during it, sooner or
             # later with the timing, cannot matter before the next.
             self._epoch = epoch
-            uniform = self._draws.uniform(np.arange(self._samples), 1, counter=epoch)[:, 0]
-            self._uniform = torch.from_numpy(uniform)
+            drawn = self._draws.uniform(np.arange(self._samples), 1, counter=epoch)
+            self._uniform = torch.from_numpy(drawn[:, 0])
             self._odds = None if self._scores is None else self._scores.double()
         at, label = samples.cpu(), y.long().cpu()
         uniform = self._uniform[at]
@@ -234,6 +243,7 @@ class ForwardForward(Stepped):
         return Network(
             populations=(*populations, judge(stack.classes)),
             projections=tuple(projections),
+            pathways=(readout_label(),) if self._reads_out else (),
             phases=phases,
         )
 

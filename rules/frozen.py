@@ -11,7 +11,7 @@ from biosim.network import Network, Population
 from biosim.plasticity import ErrorDriven
 from biosim.populations import Source
 from biosim.populations.source import Plain
-from rules.rule import Stepped, judge, label_to, score_from, softmax_output
+from rules.rule import Stepped, judge, label_to, readout_label, score_from, softmax_output
 from rules.stack import INPUT, OUTPUT, Stack, forward
 
 
@@ -45,4 +45,5 @@ class Frozen(Stepped):
                 label_to(OUTPUT),
                 score_from(OUTPUT),
             ),
+            pathways=(readout_label(),),
         )

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from biosim.events import Kind, Mode
-from biosim.network import Network, Phase, Population, Projection
+from biosim.network import Network, Pathway, Phase, Population, Projection
 from biosim.plasticity import ErrorDriven
 from biosim.populations import Denoising, Source
 from biosim.populations.source import Plain
@@ -87,6 +87,10 @@ class NoProp(Stepped):
                 judge(stack.classes),
             ),
             projections=(*image, *label, *chain, score_from(names[-1], "state")),
+            pathways=(
+                Pathway("image", tuple(p.name for p in image), "the input, to every block"),
+                Pathway("label", tuple(p.name for p in label), "the label, to every block"),
+            ),
             phases=(
                 Phase(LEARN, modes=(Mode.LEARN,)),
                 Phase(NOISY, modes=(Mode.ANSWER,)),

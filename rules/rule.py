@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from biosim.contracts import Plasticity
 from biosim.events import Kind, Mode
-from biosim.network import Network, Population, Projection
+from biosim.network import Network, Pathway, Population, Projection
 from biosim.plasticity import Adam, Decay, ErrorDriven, Sgd
 from biosim.populations import Graded, Judge
 from rules.stack import JUDGE, OUTPUT, Stack
@@ -97,6 +97,11 @@ def score_from(
         modes=(Mode.ANSWER,),
         phases=phases,
     )
+
+
+def readout_label() -> Pathway:
+    """Return the pathway by which a read-out, and nothing else, sees the label."""
+    return Pathway("label", (f"label-{OUTPUT}",), "the label, to the read-out only")
 
 
 def readout(lr: float, decay: Decay = "linear") -> Plasticity:

@@ -19,7 +19,7 @@ from biosim.plasticity import Sgd
 from biosim.populations import Source
 from biosim.populations.activations import unit
 from biosim.wiring import Dense
-from rules.rule import Rule, judge, label_to, readout, score_from, softmax_output
+from rules.rule import Rule, judge, label_to, readout, readout_label, score_from, softmax_output
 from rules.stack import INPUT, OUTPUT, Stack, forward
 
 
@@ -118,4 +118,5 @@ class SoftHebb(Rule):
                 label_to(OUTPUT),
                 score_from(OUTPUT),
             ),
+            pathways=(readout_label(),),
         )

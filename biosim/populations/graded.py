@@ -70,19 +70,22 @@ class Graded:
 class _Visit:
     """What a population keeps of one presentation."""
 
-    __slots__ = ("activity", "apical", "drive", "label", "pre", "tick", "waits_apical")
+    __slots__ = (
+        "activity", "apical", "drive", "feedback", "label", "pre", "tick", "waits_apical",
+    )  # fmt: skip
 
     def __init__(self, waits_apical: int) -> None:
         self.pre: dict[int, Tensor] = {}
         self.drive: Tensor | None = None
         self.activity: Tensor | None = None
+        self.feedback: dict[int, Tensor] = {}
         self.apical: Tensor | None = None
         self.label: Tensor | None = None
         self.waits_apical = waits_apical
         self.tick: Tick = NEVER
 
     def held_bytes(self) -> int:
-        kept = [*self.pre.values(), self.activity, self.drive, self.apical, self.label]
+        kept = [*self.pre.values(), *self.feedback.values(), self.activity, self.drive, self.label]
         return sum(tensor.nbytes for tensor in kept if tensor is not None)
 
 
@@ -99,7 +102,7 @@ class GradedActor:
         self._softmax = model.activation == "softmax"
         self.synapses = site.synapses("basal")
         self.feedback = site.synapses("apical")
-        self._outlets = site.outlets(self.synapses)
+        self._outlets = site.outlets(lambda: self.synapses)
         self._receptor = {
             i: receptor for receptor in RECEPTORS for i, _ in site.afferents(receptor)
         }
@@ -181,8 +184,13 @@ class GradedActor:
             if event.presentation.mode == Mode.LEARN:
                 self._site.count.feedback += payload.shape[0] * synapses.weight.numel()
             payload = synapses.drive(payload)
-        visit.apical = payload if visit.apical is None else visit.apical + payload
+        visit.feedback[event.projection] = payload
         visit.waits_apical -= 1
+        if visit.waits_apical == 0:
+            first, *rest = sorted(visit.feedback)  # a fixed order of summation
+            visit.apical = visit.feedback[first]
+            for projection in rest:
+                visit.apical = visit.apical + visit.feedback[projection]
 
     def _forward(self, now: Tick, at: Presentation, visit: _Visit, out: list[Event]) -> None:
         drive: Tensor | None = None

@@ -41,7 +41,7 @@ class JudgeActor:
     def __init__(self, site: Site) -> None:
         self._classes = site.population.size
         self._expected = site.modes_of("score")
-        self.arrived: dict[Presentation, list[Tensor]] = {}
+        self.arrived: dict[Presentation, dict[int, Tensor]] = {}
         self.scores: dict[int, Tensor] = {}
 
     def next_wake(self) -> Tick:
@@ -53,12 +53,13 @@ class JudgeActor:
         for event in inbox:
             at, payload = event.presentation, event.payload
             assert payload is not None
-            parts = self.arrived.setdefault(at, [])
-            parts.append(payload)
+            parts = self.arrived.setdefault(at, {})
+            parts[event.projection] = payload
             if len(parts) == self._expected[at.mode, at.phase]:
-                total = parts[0]
-                for part in parts[1:]:
-                    total = total + part
+                first, *rest = sorted(parts)  # a fixed order of summation
+                total = parts[first]
+                for projection in rest:
+                    total = total + parts[projection]
                 self.scores[at.batch] = total.reshape(-1, self._classes)
                 del self.arrived[at]
         return []

@@ -38,7 +38,8 @@ class Settling:
     summed by the owner of the tied weights; `target` brings labels, towards which the units
     are nudged.
 
-    Variables that projections may carry: `rate`, rho(s), every tick; `answer`, at `read`.
+    Variables that projections may carry: `rate`, rho(s), every tick; `answer`, the drive of
+    the last step, at `read`.
 
     In the nudged phase each row is relaxed once for every entry of the phase's polarity, side
     by side: the nudge is beta times the entry. (1, -1) is the symmetric estimate of Laborieux
@@ -83,7 +84,7 @@ class SettlingActor:
     """A settling population with the synapses that end on it."""
 
     state_names: ClassVar[tuple[str, ...]] = (
-        "synapses", "state", "label", "arrived", "left", "at", "next_tick", "kept", "nudge",
+        "synapses", "state", "drive", "label", "arrived", "left", "at", "next_tick", "kept", "nudge",
         "free_tick", "samples", "probed",
     )  # fmt: skip
 
@@ -94,12 +95,13 @@ class SettlingActor:
         self._slope = GAINS[model.activation]
         self._clips = model.activation == "hard_sigmoid"
         self.synapses = site.synapses("basal")
-        self._outlets = site.outlets(self.synapses)
+        self._outlets = site.outlets(lambda: self.synapses)
         self._receptor = {
             i: receptor for receptor in RECEPTORS for i, _ in site.afferents(receptor)
         }
         self._phases = site.network.phases
         self.state: Tensor | None = None
+        self.drive: Tensor | None = None
         self.label: Tensor | None = None
         self.arrived: dict[int, tuple[Tensor, Tensor]] = {}
         """What came last on each projection: the payload, and the drive it gives."""
@@ -175,11 +177,12 @@ class SettlingActor:
                 self._learn(tick, at)
             elif phase.name == READ:
                 assert self.state is not None
+                # The drive still tells apart units whose states are clipped to the same value.
                 for outlet in self._outlets.get("answer", ()):
-                    outlet.send(tick, at, self._rho(self.state), out)
+                    outlet.send(tick, at, self.drive, out)
                 if at.mode == Mode.PROBE:
                     self.probed.append(self._rho(self.state))
-            self.state = self.label = self.nudge = None
+            self.state = self.drive = self.label = self.nudge = None
             self.arrived = {}
 
     def _start(self, tick: Tick, event: Event, out: list[Event]) -> None:
@@ -228,6 +231,7 @@ class SettlingActor:
             drive = more if drive is None else drive + more
         if drive is None:
             drive = torch.zeros_like(state)
+        self.drive = drive
         if not self._clips:
             drive = drive * self._slope(self._rho(state))
         change = drive - state

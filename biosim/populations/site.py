@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -73,11 +74,17 @@ class Site:
             name, weights, plasticity, n_post, n_pre, self.seed, self.device, self.dtype
         )
 
-    def outlets(self, synapses: dict[int, Synapses]) -> dict[str, list[Outlet]]:
+    def outlets(
+        self, synapses: Callable[[], dict[int, Synapses]] = dict
+    ) -> dict[str, list[Outlet]]:
         """Return the ways out, by the variable that is carried.
 
         Args:
-            synapses: the population's own, whose weights its tied projections use.
+            synapses: how to get the population's own, whose weights its tied projections use.
+                They are asked for at every sending: a restored population has new ones.
+
+        Raises:
+            NetworkError: a projection is tied to weights that the population does not have.
         """
         outlets: dict[str, list[Outlet]] = {}
         phases = [phase.name for phase in self.network.phases]
@@ -86,7 +93,13 @@ class Site:
                 continue
             tied = None
             if isinstance(projection.weights, Tied):
-                tied = synapses[self.network.projection_at[projection.weights.to]]
+                to = projection.weights.to
+                if self.network.projection_at[to] not in synapses():
+                    raise NetworkError(
+                        f"projection {projection.name!r} is tied to {to!r}; population "
+                        f"{self.population.name!r} does not hold its weights"
+                    )
+                tied = partial(_weight, synapses, self.network.projection_at[to])
             outlets.setdefault(projection.carries, []).append(
                 Outlet(
                     projection=i,
@@ -128,7 +141,7 @@ class Outlet:
     target: int
     delay: int
     open_at: frozenset[tuple[Mode, int]]
-    tied: Synapses | None
+    tied: Callable[[], Tensor] | None
     count: LayerCount
 
     def send(self, now: Tick, at: Presentation, payload: Tensor | None, out: list[Event]) -> None:
@@ -136,7 +149,7 @@ class Outlet:
         if (at.mode, at.phase) not in self.open_at:
             return
         if self.tied is not None and payload is not None:
-            weight = self.tied.weight
+            weight = self.tied()
             if at.mode == Mode.LEARN:
                 self.count.feedback += payload.shape[0] * weight.numel()
             payload = payload @ weight
@@ -145,6 +158,10 @@ class Outlet:
                 now + self.delay, self.kind, self.source, self.target, self.projection, at, payload
             )
         )
+
+
+def _weight(synapses: Callable[[], dict[int, Synapses]], projection: int) -> Tensor:
+    return synapses()[projection].weight
 
 
 def require(

@@ -74,7 +74,7 @@ class SourceActor:
 
     def __init__(self, model: Source, site: Site) -> None:
         self.encoder = model.encoder(site.seed)
-        self._outlets = site.outlets({})
+        self._outlets = site.outlets()
         self._phases = site.network.phases
         self._count = site.count
         self.reel: Reel | None = None

@@ -111,6 +111,10 @@ class LocalityLaws:
             shape: (n_rows, n_pre), (n_rows, n_post), (n_post, n_pre) or (n_rows, 1).
             numbers: to draw from.
         """
+        if name == "goodness":
+            shape = (shape[0], 1)
+        if name == "weight_sum":
+            shape = (1, shape[1])
         if name == "progress":
             return int(torch.randint(0, 16, (), generator=numbers)) / 16
         if name == "polarity":
@@ -163,7 +167,8 @@ class LocalityLaws:
             for name, value in values.items():
                 shape = axis_shape(declared[name], part.n_pre, part.n_post)
                 assert value.shape == shape, f"{name}: {tuple(value.shape)}, expected {shape}"
-                assert value.dtype == torch.float64, f"{name} became {value.dtype}"
+                dtype = torch.float32 if declared[name] == "shared" else torch.float64
+                assert value.dtype == dtype, f"{name} became {value.dtype}, expected {dtype}"
 
     @many_examples
     @given(part=parts())
@@ -197,8 +202,12 @@ class LocalityLaws:
                 plasticity.update(seen, self._memory(SMALL.n_pre, SMALL.n_post))
 
     def _memory(self, n_pre: int, n_post: int) -> Memory:
+        # As `biosim.populations.synapses` makes it.
         return {
-            name: torch.zeros(axis_shape(axis, n_pre, n_post), dtype=torch.float64)
+            name: torch.zeros(
+                axis_shape(axis, n_pre, n_post),
+                dtype=torch.float32 if axis == "shared" else torch.float64,
+            )
             for name, axis in self.plasticity().memory.items()
         }
 
@@ -242,4 +251,3 @@ def _handed_over(memory: Memory) -> Memory:
 
 def _pattern(advice: str) -> str:
     return re.escape(advice).replace(re.escape(".*"), ".*")
-

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import hypothesis
 import numpy as np
 import torch
 from hypothesis import HealthCheck, settings
@@ -31,6 +32,8 @@ LIMIT_S = 60.0
 few_examples = settings(
     max_examples=4,
     deadline=None,
+    # Examples are small as they are; to look for a smaller one takes a run each.
+    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
     # One suite is inherited by many classes, each of which runs the same method.
     suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
 )

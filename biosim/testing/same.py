@@ -58,7 +58,7 @@ def differences(got: object, expected: object, path: str) -> Iterator[str]:
         mine, theirs = _attributes(got), _attributes(expected)
         if mine:
             yield from differences(mine, theirs, path)
-        elif not callable(got) and got != expected:
+        elif type(got).__eq__ is not object.__eq__ and not callable(got) and got != expected:
             yield f"{here} is {got!r}, expected {expected!r}"
 
 

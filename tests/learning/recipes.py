@@ -52,8 +52,8 @@ RECIPES: dict[str, Recipe] = {
     "equilibrium_propagation": Recipe(EquilibriumPropagation(), (32,), 40),
     "noprop": Recipe(NoProp(lr=4e-3), (32,), 30),
     "soft_hebb": Recipe(SoftHebb(), (32,), 40),
-    "frozen, 1 layer": Recipe(Frozen(lr=0.03), (32,), 40),
-    "frozen, 2 layers": Recipe(Frozen(lr=0.03), (32, 32), 40),
+    "frozen, 1 hidden": Recipe(Frozen(lr=0.03), (32,), 40),
+    "frozen, 2 hidden": Recipe(Frozen(lr=0.03), (32, 32), 40),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -11,9 +11,12 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from biosim.contracts import Ranks
 from biosim.draws import Draws
-from biosim.events import Course
+from biosim.events import Course, Event, Tick
+from biosim.network import Network
 from biosim.populations.activations import ActivationName
+from biosim.ranks import OneRank
 from biosim.simulation import Simulation
 from rules import Rule, Stack
 from rules.stack import OUTPUT
@@ -40,9 +43,7 @@ class Task:
     def stack(self) -> Stack:
         """Return what a rule is given to wire."""
         x, _ = self.samples()
-        return Stack(
-            self.inputs, self.hidden, self.classes, len(x), x.mean(0), self.activation
-        )
+        return Stack(self.inputs, self.hidden, self.classes, len(x), x.mean(0), self.activation)
 
     def samples(self) -> tuple[Tensor, Tensor]:
         """Return x (n, inputs) and y (n,), where the last few do not fill a minibatch."""
@@ -51,15 +52,18 @@ class Task:
         x = torch.randn(n, self.inputs, generator=generator, dtype=torch.float64)
         return x, torch.randint(self.classes, (n,), generator=generator).to(torch.uint8)
 
-    def simulation(self, rule: Rule, period: int | None = None) -> Simulation:
+    def simulation(
+        self, rule: Rule, period: int | None = None, ranks: Ranks | None = None
+    ) -> Simulation:
         """Return a simulation that has learnt nothing, with biases that are not zero.
 
         At a bias of zero, a layer below that is silent leaves a drive of exactly zero, where
         the slope of a relu is a matter of taste.
         """
         course = Course(self.epochs, self.batches, len(self.samples()[0]))
+        network = rule.wire(self.stack())
         simulation = Simulation(
-            rule.wire(self.stack()), course, self.seed, dtype=torch.float64, period=period
+            network, course, self.seed, ranks=ranks, dtype=torch.float64, period=period
         )
         generator = torch.Generator().manual_seed(self.seed + 1)
         for tensors in simulation.parameters().values():
@@ -91,6 +95,29 @@ class Task:
         return [f"{low}-{high}" for low, high in itertools.pairwise(layers)]
 
 
+class Tap(OneRank):
+    """The only rank of a run, which keeps every event that was ever sent."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def exchange(self, outgoing: Sequence[list[Event]], wake: Tick) -> tuple[list[Event], Tick]:
+        """Return what is addressed to this rank and the earliest wake."""
+        self.events += outgoing[0]
+        return super().exchange(outgoing, wake)
+
+    def payloads(self, network: Network, projection: str, phase: str | None = None) -> list[Tensor]:
+        """Return what was sent on the projection, in the order of sending."""
+        at = network.projection_at[projection]
+        return [
+            event.payload
+            for event in self.events
+            if event.projection == at
+            and event.payload is not None
+            and phase in (None, network.phases[event.presentation.phase].name)
+        ]
+
+
 tasks = st.builds(
     Task,
     hidden=st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple),
@@ -117,8 +144,9 @@ def relative_error(found: Parameters, expected: Parameters, start: Parameters) -
 
     Changes below 1e-9 count as if they were that large: a silent layer does not change at all.
     """
-    return max(
-        float((found[name][part] - right).norm() / (right - start[name][part]).norm().clamp_min(1e-9))
-        for name, tensors in expected.items()
-        for part, right in tensors.items()
-    )
+    shares = []
+    for name, tensors in expected.items():
+        for part, right in tensors.items():
+            change = (right - start[name][part]).norm().clamp_min(1e-9)
+            shares.append(((found[name][part] - right).norm() / change).item())
+    return max(shares)

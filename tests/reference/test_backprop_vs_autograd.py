@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 import pytest
@@ -13,8 +12,16 @@ from torch import Tensor, nn
 
 from biosim.populations import activations
 from biosim.populations.activations import ActivationName
+from biosim.populations.graded import GradedActor
 from rules import Backprop, FeedbackAlignment
-from tests.reference.tasks import HIDDEN_ACTIVATIONS, Parameters, Task, copied, relative_error, tasks
+from tests.reference.tasks import (
+    HIDDEN_ACTIVATIONS,
+    Parameters,
+    Task,
+    copied,
+    relative_error,
+    tasks,
+)
 
 TOLERANCE = 1e-6
 
@@ -79,9 +86,7 @@ def test_backprop_with_adam_is_the_adam_of_torch(task: Task, decays: bool) -> No
     rule = Backprop(lr=0.01, optimiser="adam", decay="linear" if decays else "none")
     simulation = task.simulation(rule)
     start = copied(simulation.parameters())
-    expected = learnt_by_autograd(
-        task, start, lambda flat: torch.optim.Adam(flat, lr=0.01), decays
-    )
+    expected = learnt_by_autograd(task, start, lambda flat: torch.optim.Adam(flat, lr=0.01), decays)
     assert relative_error(task.learn(simulation), expected, start) < TOLERANCE
 
 
@@ -132,11 +137,7 @@ def test_a_rate_that_should_fall_and_does_not_is_found() -> None:
 def test_an_error_through_weights_that_have_changed_already_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The owner of the weights learns first and sends the error down afterwards.
-    from biosim.populations.graded import GradedActor
-
     def learn_then_send(self, now, at, visit, out):
-        assert visit.activity is not None
         if visit.label is not None:
             rows = torch.arange(len(visit.label))
             visit.apical = visit.activity.neg()
@@ -144,9 +145,9 @@ def test_an_error_through_weights_that_have_changed_already_is_found(
             visit.label = None
         if self._on_apical:
             self._learn("apical", now, at, visit)
-        monkeypatch.setattr(self, "_on_apical", False)
+        self._on_apical = False
         original(self, now, at, visit, out)
-        monkeypatch.setattr(self, "_on_apical", True)
+        self._on_apical = True
 
     original = GradedActor._correct
     monkeypatch.setattr(GradedActor, "_correct", learn_then_send)

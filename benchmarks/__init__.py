@@ -1,0 +1,1 @@
+"""Benchmarks: biosim side by side with its peers."""

@@ -1,0 +1,1 @@
+"""Plain hand-written torch loops of some rules, as peers for throughput."""
