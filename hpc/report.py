@@ -91,7 +91,7 @@ def render(rows: Sequence[Row], directory: Path) -> str:
         about=about(rows),
         views=[_view(row, drawn) for row, drawn in zip(rows, drawn["rows"], strict=True)],
         unfinished=[
-            (row, run, run.path.relative_to(directory).as_posix())
+            (row, run, os.path.relpath(run.path, directory))
             for row in rows
             for run in row.runs
             if not run.finished

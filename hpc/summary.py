@@ -180,7 +180,7 @@ def collect(directory: Path) -> list[StoredRun]:
     Runs of a comparison are in its order, with those that are missing; others by path.
 
     Raises:
-        OutputError: there is no such directory, no run below it, or it cannot be read.
+        OutputError: no such directory, no run below it, or it cannot be read.
     """
     if not directory.is_dir():
         raise OutputError(f"{directory} is not a directory; expected one with runs in it")
@@ -306,7 +306,8 @@ def _opened(path: Path, rule: str, seed: int | None) -> StoredRun:
             error = f"epoch {told['epoch']} of {told['epochs']}; last heard of {told['updated']}"
         except (OSError, ValueError, KeyError, TypeError):
             error = "no epoch is done"
-    return StoredRun(path, said.get("rule", rule), said.get("seed", seed), status, error, tree)
+    known = tree if "scenario" in said else None  # else it was killed before it wrote anything
+    return StoredRun(path, said.get("rule", rule), said.get("seed", seed), status, error, known)
 
 
 def _settings(run: StoredRun) -> dict[str, Any]:

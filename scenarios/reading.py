@@ -76,6 +76,9 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
         if name not in RULES:
             raise ScenarioError(f"for.{name}: no such rule" + nearest(name, RULES))
     given = [_parsed(override) for override in overrides]
+    paths = [path for path, _ in given]
+    if ["data", "file"] in paths and ["data", "name"] not in paths:
+        given.append((["data", "name"], "file"))  # in place of the scenario's own data set
     for path, value in given:
         _set(tables, path, value)
     table = tables.get("rule")

@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def make(sizes: list[int], batch: int, seed: int = 0) -> Callable[[Tensor, Tensor], None]:
+def make(
+    sizes: list[int], batch: int, seed: int = 0, fused: bool = False
+) -> Callable[[Tensor, Tensor], None]:
     """Return `step(x, y)`: one minibatch. x: (batch, sizes[0]); y: (batch,) class indices."""
     torch.manual_seed(seed)
     n_classes = sizes[-1]
@@ -21,7 +23,7 @@ def make(sizes: list[int], batch: int, seed: int = 0) -> Callable[[Tensor, Tenso
     weights[-1] *= 0.5
     biases = [torch.zeros(n) for n in sizes[1:]]
     feedback = [torch.randn(n_classes, n) / n**0.5 for n in sizes[1:-1]]  # B transposed
-    optimiser = torch.optim.Adam([*weights, *biases], lr=1e-3)
+    optimiser = torch.optim.Adam([*weights, *biases], lr=1e-3, fused=fused)
 
     @torch.no_grad()
     def step(x: Tensor, y: Tensor) -> None:

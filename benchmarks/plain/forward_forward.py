@@ -21,7 +21,9 @@ def normalised(h: Tensor) -> Tensor:
     return h / (h.square().mean(1, keepdim=True).sqrt() + 1e-8)
 
 
-def make(sizes: list[int], batch: int, seed: int = 0) -> Callable[[Tensor, Tensor], None]:
+def make(
+    sizes: list[int], batch: int, seed: int = 0, fused: bool = False
+) -> Callable[[Tensor, Tensor], None]:
     """Return `step(x, y)`: one minibatch. x: (batch, sizes[0]); y: (batch,) class indices.
 
     The hidden layers are sizes[1:-1]; sizes[-1] is the number of classes. There is no read-out.
@@ -29,7 +31,9 @@ def make(sizes: list[int], batch: int, seed: int = 0) -> Callable[[Tensor, Tenso
     torch.manual_seed(seed)
     n_classes = sizes[-1]
     layers = [nn.Linear(i, o) for i, o in pairwise([sizes[0] + n_classes, *sizes[1:-1]])]
-    optimiser = torch.optim.Adam([p for layer in layers for p in layer.parameters()], lr=1.5e-3)
+    optimiser = torch.optim.Adam(
+        [p for layer in layers for p in layer.parameters()], lr=1.5e-3, fused=fused
+    )
 
     def step(x: Tensor, y: Tensor) -> None:
         wrong = (y + torch.randint(1, n_classes, y.shape)) % n_classes

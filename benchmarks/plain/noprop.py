@@ -36,7 +36,9 @@ class Block(nn.Module):
         return F.softmax(self.out(F.relu(self.joint(h))), 1)
 
 
-def make(sizes: list[int], batch: int, seed: int = 0) -> Callable[[Tensor, Tensor], None]:
+def make(
+    sizes: list[int], batch: int, seed: int = 0, fused: bool = False
+) -> Callable[[Tensor, Tensor], None]:
     """Return `step(x, y)`: one minibatch. x: (batch, sizes[0]); y: (batch,) class indices.
 
     sizes[0] is the number of inputs, sizes[-1] of classes; hidden sizes in between are not used.
@@ -44,7 +46,7 @@ def make(sizes: list[int], batch: int, seed: int = 0) -> Callable[[Tensor, Tenso
     torch.manual_seed(seed)
     n_classes = sizes[-1]
     blocks = [Block(sizes[0], n_classes) for _ in range(N_BLOCKS)]
-    optimisers = [torch.optim.Adam(block.parameters(), lr=5e-3) for block in blocks]
+    optimisers = [torch.optim.Adam(block.parameters(), lr=5e-3, fused=fused) for block in blocks]
     # abar_t rises with t: the first block sees almost pure noise.
     abars = [
         min(max(math.cos((1 - t / N_BLOCKS) * math.pi / 2) ** 2, 0.02), 0.999)

@@ -195,12 +195,13 @@ class GradedActor:
     def _forward(self, now: Tick, at: Presentation, visit: _Visit, out: list[Event]) -> None:
         drive: Tensor | None = None
         for projection in sorted(visit.pre):  # a fixed order of summation
-            pre = visit.pre[projection]
-            more = self.synapses[projection].drive(pre)
+            more = pre = visit.pre[projection]
+            synapses = self.synapses.get(projection)
+            if synapses is not None:
+                more = synapses.drive(pre)
+                if at.mode == Mode.LEARN:
+                    self._site.count.forward += pre.shape[0] * synapses.weight.numel()
             drive = more if drive is None else drive + more
-            if at.mode == Mode.LEARN:
-                weights = self.synapses[projection].weight.numel()
-                self._site.count.forward += pre.shape[0] * weights
         assert drive is not None
         visit.tick = now
         visit.activity = activity = self._activate(drive)

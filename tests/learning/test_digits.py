@@ -81,24 +81,21 @@ def test_a_rule_reaches_its_bar(rule: str, reached: Reached) -> None:
         assert mean(found[way]) >= bar, f"{way}: {found[way]}"
 
 
-@pytest.mark.parametrize("rule", BARS)
-def test_a_rule_beats_frozen_layers(rule: str, reached: Reached) -> None:
-    frozen = mean(reached(f"frozen, {len(RECIPES[rule].hidden)} hidden")["softmax"])
-    for way, found in reached(rule).items():
-        assert mean(found) >= frozen + 2.0, way
-
-
-def test_soft_hebb_gains_two_points_on_its_own_pipeline_at_rest(
+def test_soft_hebb_gains_two_points_on_frozen_layers(
     reached: Reached, soft_hebb_at_rest: Percents
 ) -> None:
-    assert mean(reached("soft_hebb")["softmax"]) >= mean(soft_hebb_at_rest["softmax"]) + 2.0
+    learnt = mean(reached("soft_hebb")["softmax"])
+    assert learnt >= mean(soft_hebb_at_rest["softmax"]) + 2.0
+    assert learnt >= mean(reached("frozen, 1 hidden")["softmax"]) + 2.0
 
 
 # --- what misses a bar
 
 
-def test_frozen_hidden_layers_miss_the_bar_of_backprop(reached: Reached) -> None:
-    assert mean(reached("frozen, 2 hidden")["softmax"]) < BARS["backprop"]["softmax"]
+@pytest.mark.parametrize("rule", BARS)
+def test_frozen_hidden_layers_miss_every_bar(rule: str, reached: Reached) -> None:
+    frozen = mean(reached(f"frozen, {len(RECIPES[rule].hidden)} hidden")["softmax"])
+    assert frozen < min(BARS[rule].values()) - 1.0
 
 
 def redraw_feedback(simulation: Simulation) -> None:

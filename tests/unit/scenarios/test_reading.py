@@ -47,7 +47,8 @@ def test_a_resolved_scenario_survives_being_stored() -> None:
 
 
 def test_a_file_of_the_user_is_a_data_set_without_being_named_so() -> None:
-    assert resolve({}, ["data.file=mine.npz"]).data.name == "file"
+    assert resolve({"data": {"file": "mine.npz"}}).data.name == "file"
+    assert resolve({"data": {"name": "digits"}}, ["data.file=mine.npz"]).data.name == "file"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""The README is run as a reader would: its Python as it stands, its commands in their order."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpc import cli
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+QUICK = ["run.epochs=1", "run.batch_size=128"]
+"""Appended to what learns: what is shown runs, only shorter."""
+
+
+def blocks(language: str) -> list[str]:
+    text = README.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def biosim_lines() -> list[list[str]]:
+    lines = [line.partition("#")[0].split() for block in blocks("sh") for line in block.split("\n")]
+    return [words[1:] for words in lines if words[:1] == ["biosim"]]
+
+
+def biosim(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    quick = QUICK if words[0] in ("run", "compare") else []
+    monkeypatch.setattr(sys, "argv", ["biosim", *words, *quick])
+    cli.main()
+
+
+def test_the_python_of_the_readme_runs_in_ten_lines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = blocks("python")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, str(README), "exec"), {})
+    assert "goodness" in capsys.readouterr().out
+    statements = block.replace("\n    ", " ").replace("\n)", ")").strip().split("\n")
+    assert len([line for line in statements if line and "import" not in line]) <= 10
+
+
+def test_the_commands_of_the_readme_run_in_their_order(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inputs = np.random.default_rng(0).random((300, 5), dtype=np.float32)
+    np.savez("mine.npz", x=inputs, y=np.arange(300) % 3)
+    np.savez("new.npz", x=inputs[:7])
+    lines = biosim_lines()
+    assert len(lines) >= 9
+    for words in lines:
+        biosim(monkeypatch, words)
+    assert (tmp_path / "runs/two/report.html").is_file()
+    assert (tmp_path / "answers.npz").is_file()
+
+
+def test_a_command_that_fails_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        biosim(monkeypatch, ["run", "digit"])
