@@ -1,9 +1,10 @@
 """The ledger: what learning costs, counted by the engine while it happens.
 
 Bytes are those of the payloads really sent (their dtype, their rows), by projection; ticks are
-between a layer's forward pass and its update; held bytes are what a layer keeps while it waits
-for an error; arithmetic counts multiply-adds of dense products. Only learning presentations
-are counted. All counts are integers, so that summing over ranks cannot depend on an order.
+between a layer's forward pass (where it settles: the end of its free phase) and its update;
+held bytes are what a layer keeps while it waits for an error; arithmetic counts multiply-adds
+of dense products. Only learning presentations are counted. All counts are integers, so that
+summing over ranks cannot depend on an order.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,14 +190,13 @@ def collect(directory: Path) -> list[StoredRun]:
     return runs
 
 
-def summarise(runs: Iterable[StoredRun]) -> list[Row]:
+def summarise(runs: Sequence[StoredRun]) -> list[Row]:
     """Return a row for every rule, or for every set of settings of a rule, in order.
 
     Where a seed was run more than once, the run that was begun last counts: equal seeds give
     equal results, and counted twice they would narrow the confidence interval.
     """
     rows: dict[tuple[str, str], list[StoredRun]] = {}
-    runs = list(runs)
     for run in sorted(runs, key=lambda run: not run.attributes):  # those with settings first
         key = (run.rule, json.dumps(_settings(run), sort_keys=True))
         if not run.attributes:  # nothing but its rule is known: the rule's first row takes it

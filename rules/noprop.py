@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from biosim.events import Kind, Mode
 from biosim.network import Network, Pathway, Phase, Population, Projection
@@ -43,6 +43,18 @@ class NoProp(Stepped):
         "noisy", description="the way of answering that is the run's own"
     )
 
+    @model_validator(mode="after")
+    def _every_block_cleans(self) -> Self:
+        signals = [self.signal(t) for t in range(self.blocks + 1)]
+        grows = all(before < after for before, after in itertools.pairwise(signals))
+        if not (grows and signals[0] > 0.0 and signals[-1] < 1.0):
+            raise ValueError(
+                f"clip {list(self.clip)} with {self.blocks} blocks gives abar "
+                f"{[round(signal, 4) for signal in signals]}; it has to grow from above 0 to "
+                "below 1 at every block: widen clip, or take fewer blocks"
+            )
+        return self
+
     @property
     def ways(self) -> Ways:
         """With the noise of equation 3, and without it."""
@@ -53,8 +65,7 @@ class NoProp(Stepped):
         """Return abar_t = cos^2((1 - t/T) pi/2), clipped.
 
         The paper names "a fixed cosine schedule" and gives no formula; this is the usual one
-        with t counted towards the clean end. Its lower clip matters: at .001 the first block
-        learns from noise alone and noisy answers lose ten points.
+        with t counted towards the clean end.
         """
         share = math.cos((1.0 - t / self.blocks) * math.pi / 2.0) ** 2
         low, high = self.clip

@@ -84,8 +84,8 @@ class SettlingActor:
     """A settling population with the synapses that end on it."""
 
     state_names: ClassVar[tuple[str, ...]] = (
-        "synapses", "state", "drive", "label", "arrived", "left", "at", "next_tick", "kept", "nudge",
-        "free_tick", "samples", "probed",
+        "synapses", "state", "drive", "label", "arrived", "left", "at", "next_tick", "kept",
+        "nudge", "free_tick", "samples", "probed",
     )  # fmt: skip
 
     def __init__(self, model: Settling, site: Site) -> None:

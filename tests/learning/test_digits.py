@@ -95,7 +95,7 @@ def test_soft_hebb_gains_two_points_on_frozen_layers(
 @pytest.mark.parametrize("rule", BARS)
 def test_frozen_hidden_layers_miss_every_bar(rule: str, reached: Reached) -> None:
     frozen = mean(reached(f"frozen, {len(RECIPES[rule].hidden)} hidden")["softmax"])
-    assert frozen < min(BARS[rule].values()) - 1.0
+    assert frozen < min(BARS[rule].values())
 
 
 def redraw_feedback(simulation: Simulation) -> None:

@@ -155,16 +155,14 @@ def test_an_inbox_is_in_content_order_whoever_came_first(seed: int) -> None:
     target = Scripted()
     sent = [
         event(tick, source, 2, kind)
-        for tick in (1, 2)
+        for tick in (2, 3)
         for kind in (Kind.FEEDBACK, Kind.ACTIVITY)
         for source in (0, 1)
     ]
     mine = [e for e in reversed(sent) if e.source == 1]
     yours = [e for e in sent if e.source == 0]
     engine(begins(yours), begins(mine), target, lookahead=2, ranks=Watched(seed)).run()
-    assert target.inboxes == [[e for e in sent if e.tick == 1], [e for e in sent if e.tick == 2]] or (
-        target.inboxes == [sent]
-    )
+    assert target.inboxes == [sent]
 
 
 def test_actors_are_advanced_in_the_order_of_the_network() -> None:
@@ -238,8 +236,8 @@ def test_who_waits_for_quiet_wakes_at_the_same_tick_wherever_a_run_stops(until: 
     simulated = engine(waiting, begins([event(4, 1, 2)]), Scripted(), lookahead=3)
     simulated.run(until)
     simulated.run()
-    assert waiting.windows == [(7, 10)] or (waiting.windows[0][0] == 7 and until in (8, 9))
-    assert simulated.now == 10
+    ((start, _),) = waiting.windows
+    assert (start, simulated.now) == (7, 10)
 
 
 def test_a_snapshot_is_a_copy_of_actors_clock_and_events_in_flight() -> None:
