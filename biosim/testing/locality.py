@@ -98,7 +98,7 @@ class LocalityLaws:
 
     def plasticity(self) -> Plasticity:
         """Return the plasticity to test."""
-        raise NotImplementedError("say which plasticity the law is to test: define plasticity")
+        raise NotImplementedError("say which plasticity to test: define plasticity(self)")
 
     def variable(
         self, side: str, name: str, shape: tuple[int, ...], numbers: torch.Generator

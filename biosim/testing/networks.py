@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +19,7 @@ from biosim.contracts import Actor, Model, Ranks
 from biosim.draws import Draws
 from biosim.events import Course, Event, Mode, Window
 from biosim.ledger import LedgerTotals
-from biosim.network import Network, Projection
+from biosim.network import Network, NetworkError, Projection
 from biosim.populations.site import Site
 from biosim.ranks import OneRank, PretendRanks
 from biosim.simulation import Simulation
@@ -48,12 +49,15 @@ class Plan:
         epochs: how often every sample is presented.
         batch_size: rows a minibatch.
         pause: ticks between the phases of one minibatch and the next; None for exact timing.
+        delays: 0 for the network's own delays; other numbers stand for other delays, which it
+            gets if it takes them.
         seed: of every random number.
     """
 
     epochs: int = 2
     batch_size: int = 8
     pause: int | None = None
+    delays: int = 0
     seed: int = 0
 
 
@@ -67,6 +71,7 @@ def plans(
         # Some of them leave samples over, one presents a single minibatch.
         batch_size=st.sampled_from((5, 8, 12, 24)),
         pause=st.sampled_from(pauses),
+        delays=st.integers(0, 9),
         seed=st.integers(0, 3),
     )
 
@@ -108,11 +113,24 @@ class NetworkLaws:
         asked = [phase.name for phase in self.network().phases if Mode.ANSWER in phase.modes]
         return {"answer": asked}
 
+    def planned(self, plan: Plan) -> Network:
+        """Return the network with the delays of the plan, if it takes others than its own."""
+        numbers = random.Random(plan.delays)
+        # Windows of one tick, and longer ones.
+        least = numbers.choice((1, 3))
+        try:
+            return with_delays(
+                self.network(),
+                lambda p: least + numbers.randrange(4) if plan.delays else p.delay,
+            )
+        except NetworkError:
+            return self.network()
+
     def simulation(
         self, plan: Plan, ranks: Ranks | None = None, network: Network | None = None
     ) -> Simulation:
         """Return a simulation of the network, or of a changed one, that has learnt nothing."""
-        network = network or self.network()
+        network = network or self.planned(plan)
         samples = len(self.data()[0])
         period = None if plan.pause is None else network.learning_ticks + plan.pause
         course = Course(plan.epochs, samples // plan.batch_size, samples)

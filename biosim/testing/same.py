@@ -77,7 +77,7 @@ def _tensors(got: Tensor, expected: Tensor, path: str) -> Iterator[str]:
 def _bytes(tensor: Tensor) -> Tensor:
     """Return the bytes of each entry: (n_entries, n_bytes)."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).reshape(flat.numel(), -1)
+    return flat.view(torch.uint8).reshape(flat.numel(), flat.element_size())
 
 
 def _attributes(thing: object) -> dict[str, Any]:

@@ -87,7 +87,9 @@ def test_one_rank_has_its_own_counts() -> None:
     ledger = Ledger(NETWORK)
     ledger.layers[1].feedback = 5
     totals = ledger.gathered(OneRank())
-    assert totals == LedgerTotals([0, 0], [0, 0], [LayerCount(), LayerCount(feedback=5), LayerCount()])
+    assert totals == LedgerTotals(
+        [0, 0], [0, 0], [LayerCount(), LayerCount(feedback=5), LayerCount()]
+    )
 
 
 def test_counts_beyond_32_bits_survive() -> None:

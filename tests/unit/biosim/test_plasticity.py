@@ -145,7 +145,9 @@ def test_a_falling_rate_is_that_of_the_schedule() -> None:
 def test_the_first_step_of_adam_is_the_rate_whatever_the_direction() -> None:
     (first,) = changes(Adam(Given(), RATE), 1)
     (direction,) = directions(1)
-    torch.testing.assert_close(first["weight"], RATE * direction["weight"].sign(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        first["weight"], RATE * direction["weight"].sign(), rtol=1e-6, atol=0
+    )
 
 
 def test_adam_and_plain_steps_are_told_apart() -> None:

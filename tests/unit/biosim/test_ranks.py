@@ -11,9 +11,7 @@ LIMIT_S = 30.0
 
 
 def event(payload: torch.Tensor | None, target: int = 0, tick: int = 1) -> Event:
-    return Event(
-        tick, Kind.ACTIVITY, 0, target, 0, Presentation(0, 0, 0, Mode.LEARN), payload
-    )
+    return Event(tick, Kind.ACTIVITY, 0, target, 0, Presentation(0, 0, 0, Mode.LEARN), payload)
 
 
 def test_one_rank_sends_to_itself() -> None:
@@ -28,7 +26,8 @@ def test_one_rank_sends_to_itself() -> None:
 def test_each_rank_gets_what_is_addressed_to_it_and_the_earliest_wake() -> None:
     def program(ranks):
         outgoing = [
-            [event(torch.tensor([10.0 * ranks.rank + other]), tick=1)] for other in range(ranks.size)
+            [event(torch.tensor([10.0 * ranks.rank + other]), tick=1)]
+            for other in range(ranks.size)
         ]
         arrived, wake = ranks.exchange(outgoing, [NEVER, 5, 9][ranks.rank])
         return sorted(float(e.payload) for e in arrived), wake

@@ -94,4 +94,3 @@ def advanced(actor: Actor, *inbox: Event, tick: int = 1) -> list[Event]:
 def numbers(*shape: int, seed: int = 0) -> Tensor:
     """Standard normal numbers that a test can have again."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=FLOAT)
-

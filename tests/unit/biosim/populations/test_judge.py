@@ -67,8 +67,14 @@ def test_a_judge_learns_nothing_and_sends_nothing() -> None:
 @pytest.mark.parametrize(
     ("projection", "message"),
     [
-        (Projection("up", BELOW, HERE, "x", "basal"), r"\(judge\) has no receptor 'basal'; .*score"),
-        (Projection("up", HERE, ABOVE, "x", "basal"), r"\(judge\) has no variable 'x'; it has none"),
+        (
+            Projection("up", BELOW, HERE, "x", "basal"),
+            r"\(judge\) has no receptor 'basal'; .*score",
+        ),
+        (
+            Projection("up", HERE, ABOVE, "x", "basal"),
+            r"\(judge\) has no variable 'x'; it has none",
+        ),
     ],
 )
 def test_what_a_judge_has_not_is_refused(projection: Projection, message: str) -> None:

@@ -78,7 +78,7 @@ def test_minibatches_follow_each_other_after_the_period() -> None:
 
 def test_phases_of_two_minibatches_may_be_due_at_one_tick() -> None:
     actor = source(period=2)
-    assert sent(actor, 10, 13) == [(10, 0, 0), (12, 0, 1), (12, 1, 0)] or True
+    assert sorted(sent(actor, 10, 13)) == [(10, 0, 0), (12, 0, 1), (12, 1, 0)]
     assert actor.next_wake() == 14
 
 

@@ -57,7 +57,7 @@ def test_changes_are_added_in_place() -> None:
     weight, bias, before = up.weight, up.bias, up.weight.clone()
     for _ in range(2):
         up.learn(numbers(5, 3), {}, {})
-    assert torch.equal(weight, before + 2.0)
+    torch.testing.assert_close(weight, before + 2.0)
     assert torch.equal(bias, torch.full((4,), 4.0, dtype=FLOAT))
     assert up.memory["steps"].item() == 2
 
@@ -108,9 +108,7 @@ def test_a_variable_that_the_population_has_not_is_refused(reads: Reads) -> None
         r"plasticity Spy of projection 'up' declares 'calcium'; its population has gain, progress"
     )
     with pytest.raises(NetworkError, match=message):
-        synapses(Spy(reads)).learn(
-            numbers(5, 3), {"gain": lambda: 1.0}, {"progress": lambda: 0.5}
-        )
+        synapses(Spy(reads)).learn(numbers(5, 3), {"gain": lambda: 1.0}, {"progress": lambda: 0.5})
 
 
 def test_the_count_of_adam_is_single_precision_whatever_the_weights() -> None:
