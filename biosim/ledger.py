@@ -42,7 +42,7 @@ class LayerCount:
             self.lag_ticks_max = lag
 
     def held(self, held_bytes: int) -> None:
-        """Note how many bytes are kept from one window to the next."""
+        """Note how many bytes are kept from one tick to the next."""
         if held_bytes > self.held_bytes_max:
             self.held_bytes_max = held_bytes
 

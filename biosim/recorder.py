@@ -17,14 +17,15 @@ from biosim.store import RunStore
 
 
 class Recorder:
-    """Stores weights, activity and the ledger of a simulation.
+    """Stores weights and activity of a simulation.
 
     Args:
         simulation: this rank's part.
         store: the run's store, open on this rank.
-        weights_at: epochs whose weights are stored.
-        activity_at: epochs at which the activity of `probe` is stored.
+        weights_at: epochs whose weights are stored, in order.
+        activity_at: epochs at which the activity of `probe` is stored, in order.
         probe: inputs (n_samples, n_features) and labels (n_samples,) whose activity is stored.
+        positions: (n_samples,) of the probe's samples in the test set.
     """
 
     def __init__(
@@ -34,62 +35,99 @@ class Recorder:
         weights_at: list[int],
         activity_at: list[int],
         probe: tuple[Tensor, Tensor],
+        positions: list[int],
     ) -> None:
         self._simulation = simulation
         self._store = store
-        self._weights_at = frozenset(weights_at)
-        self._activity_at = frozenset(activity_at)
+        self._weights_at = weights_at
+        self._activity_at = activity_at
         self._probe = probe
+        self._positions = positions
         self._before = self._flat()
+        epochs = simulation.course.epochs
+        self._change = {name: np.full(epochs, np.nan) for name in self._before}
+        self._allocate_weights(epochs)
 
     def epoch(self, epoch: int) -> None:
         """Store what is due after this epoch; every rank calls it, for its collectives."""
         if epoch > 0:
-            self._change(epoch)
+            self._note_change(epoch)
         if epoch in self._weights_at:
-            self._weights(epoch)
+            row = self._weights_at.index(epoch)
+            for name, tensors in self._simulation.parameters().items():
+                for part, tensor in tensors.items():
+                    self._store.fill(f"weights/{name}/{part}", row, _numpy(tensor))
         if epoch in self._activity_at:
             self._activity(epoch)
+        if epoch in self._weights_at or epoch == self._simulation.course.epochs:
+            self.flush()
 
-    def _weights(self, epoch: int) -> None:
+    def flush(self) -> None:
+        """Store what has been noted every epoch and is only written now and then.
+
+        One file for every projection and epoch would be more work than the learning.
+        """
+        for name, change in self._change.items():
+            self._store.overwrite(f"weights/{name}/change", change)
+
+    def _allocate_weights(self, epochs: int) -> None:
         for name, tensors in self._simulation.parameters().items():
             group = f"weights/{name}"
-            self._store.append(f"{group}/snapshot", np.int64(epoch), ["snapshot"], EPOCH)
-            for part, tensor in tensors.items():
-                dims = ["snapshot", "post", "pre"][: tensor.ndim + 1]
-                self._store.append(f"{group}/{part}", _numpy(tensor), dims, {"units": "1"})
-
-    def _activity(self, epoch: int) -> None:
-        x, y = self._probe
-        for name, activity in self._simulation.probe(x, y, epoch).items():
-            group = f"activity/{name}"
-            self._store.append(f"{group}/snapshot", np.int64(epoch), ["snapshot"], EPOCH)
-            self._store.append(
-                f"{group}/activity",
-                _numpy(activity),
-                ["snapshot", "sample", "neuron"],
-                {"units": "1", "long_name": f"activity of {name}"},
-            )
-            self._store.write(f"{group}/label", _numpy(y).astype(np.int64), ["sample"])
-
-    def _change(self, epoch: int) -> None:
-        now = self._flat()
-        for name, flat in now.items():
-            before = self._before[name]
-            change = float((flat - before).norm() / before.norm().clamp_min(1e-30))
-            group = f"weights/{name}"
-            self._store.append(f"{group}/epoch", np.int64(epoch), ["epoch"], EPOCH)
-            self._store.append(
+            self._store.write(f"{group}/epoch", np.arange(1, epochs + 1), ["epoch"], EPOCH)
+            self._store.allocate(
                 f"{group}/change",
-                np.float64(change),
+                (epochs,),
+                np.float64,
                 ["epoch"],
                 {"units": "1", "long_name": "|W - W before| / |W before| over the epoch"},
             )
+            if not self._weights_at:
+                continue
+            self._store.write(f"{group}/snapshot", self._weights_at, ["snapshot"], EPOCH)
+            for part, tensor in tensors.items():
+                self._store.allocate(
+                    f"{group}/{part}",
+                    (len(self._weights_at), *tensor.shape),
+                    _numpy(tensor).dtype,
+                    ["snapshot", "post", "pre"][: tensor.ndim + 1],
+                    {"units": "1"},
+                )
+
+    def _activity(self, epoch: int) -> None:
+        x, y = self._probe
+        row = self._activity_at.index(epoch)
+        for name, activity in self._simulation.probe(x, y, epoch).items():
+            group = f"activity/{name}"
+            values = _numpy(activity)
+            if row == 0:
+                self._store.write(f"{group}/snapshot", self._activity_at, ["snapshot"], EPOCH)
+                self._store.write(
+                    f"{group}/sample",
+                    self._positions,
+                    ["sample"],
+                    {"long_name": "position in the test set"},
+                )
+                self._store.write(f"{group}/label", _numpy(y).astype(np.int64), ["sample"])
+                self._store.allocate(
+                    f"{group}/activity",
+                    (len(self._activity_at), *values.shape),
+                    values.dtype,
+                    ["snapshot", "sample", "neuron"],
+                    {"units": "1", "long_name": f"activity of {name}"},
+                )
+            self._store.fill(f"{group}/activity", row, values)
+
+    def _note_change(self, epoch: int) -> None:
+        now = self._flat()
+        for name, flat in now.items():
+            before = self._before[name]
+            change = (flat - before).norm() / before.norm().clamp_min(1e-30)
+            self._change[name][epoch - 1] = float(change)
         self._before = now
 
     def _flat(self) -> dict[str, Tensor]:
         parameters = self._simulation.parameters()
-        return {name: parts["weight"].clone().flatten() for name, parts in parameters.items()}
+        return {name: parts["weight"].flatten().clone() for name, parts in parameters.items()}
 
 
 EPOCH = {"units": "1", "long_name": "epochs of learning; 0 is before any"}

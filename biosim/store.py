@@ -2,17 +2,21 @@
 
 Layout, with dimensions in brackets:
 
-    learning/            accuracy [epoch, split, way]; weight_change [epoch, projection]
-    timing/              learning_s, samples_per_second [epoch]
-    weights/<projection> weight [snapshot, post, pre], bias [snapshot, post]
-    activity/<population> activity [snapshot, sample, neuron]; label, test_sample [sample]
-    data/                mean [feature]: of the learning samples
-    ledger/projections   bytes_per_sample, events_per_batch [projection]
-    ledger/populations   lag_ticks, lag_ticks_max, held_bytes, forward, ... [population]
+    learning/             accuracy [epoch, split, way]
+    timing/               learning [epoch], samples_per_second [epoch]
+    weights/<projection>  weight [snapshot, post, pre], bias [snapshot, post], change [epoch]
+    activity/<population> activity [snapshot, sample, neuron], label [sample]
+    data/                 mean [feature]: of the learning samples
+    ledger/projections    source, target, kind, tied, events, bytes_per_sample [projection]
+    ledger/populations    updates, lag_ticks, lag_ticks_max, held_bytes_max, ... [population]
 
-The root's attributes hold the resolved scenario, the seed, versions, git state and status.
-Names along a dimension are CF flags (integers with `flag_meanings`), because Zarr v3 has no
-settled type for text; `biosim.open_run` turns them into coordinates.
+The root's attributes hold the resolved scenario, the rule's card, the seed, versions, git state
+and status. Names along a dimension are CF flags (integers with `flag_meanings`), because Zarr v3
+has no settled type for text; `biosim.open_run` turns them into coordinates.
+
+How long every dimension gets is known before the run, so every array is made whole, filled with
+NaN, and its coordinates are written once: a store can be opened at any moment. What is stored
+is there up to the attribute `committed_epoch`.
 
 Every array has one writer: the rank that owns what it holds. Groups that several ranks write
 into are made beforehand by rank 0. Arrays of a snapshot are chunked by snapshot, so that a
@@ -60,7 +64,13 @@ class RunStore:
         try:
             self._root = zarr.open_group(str(path), mode=mode, zarr_format=3)  # type: ignore[arg-type]
             if mode == "w":
-                self._root.attrs.update({"Conventions": f"CF-1.12 {LAYOUT}", "status": "running"})
+                self._root.attrs.update(
+                    {
+                        "Conventions": f"CF-1.12 {LAYOUT}",
+                        "status": "running",
+                        "committed_epoch": -1,
+                    }
+                )
                 for name in GROUPS:
                     self._root.require_group(name)
         except OSError as problem:
@@ -96,30 +106,38 @@ class RunStore:
         """Write a coordinate whose values are names."""
         self.write(name, np.arange(len(names), dtype=np.int16), [dimension], flags(names))
 
-    def append(
+    def allocate(
         self,
         name: str,
-        row: npt.ArrayLike,
+        shape: tuple[int, ...],
+        dtype: npt.DTypeLike,
         dimensions: Sequence[str],
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        """Add a row along the first dimension; the first call makes the array."""
-        values = np.asarray(row)
-        found = self._root.get(name)
-        if isinstance(found, zarr.Array):
-            found.append(values[None])
-            return
-        shape = (0, *values.shape)
-        array = self._root.create_array(
+        """Make an array that `fill` writes row by row; floats are NaN until then."""
+        kind = np.dtype(dtype)
+        self._root.create_array(
             name,
             shape=shape,
-            dtype=values.dtype,
-            chunks=_chunks((1, *values.shape), values.dtype.itemsize),
+            dtype=kind,
+            chunks=_chunks(shape, kind.itemsize),
             dimension_names=dimensions,
             attributes=dict(attributes or {}),
-            fill_value=_fill(values.dtype),
+            fill_value=_fill(kind),
         )
-        array.append(values[None])
+
+    def fill(self, name: str, row: int, values: npt.ArrayLike) -> None:
+        """Write one row along the first dimension."""
+        self._array(name)[row] = np.asarray(values)
+
+    def overwrite(self, name: str, values: npt.ArrayLike) -> None:
+        """Write all values of an array that is there."""
+        self._array(name)[...] = np.asarray(values)
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        found = self._root[name]
+        assert isinstance(found, zarr.Array)
+        return found
 
     def group(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
         """Make a group, or add to its attributes."""
@@ -135,8 +153,8 @@ def write_progress(directory: Path, progress: Mapping[str, Any]) -> None:
 
 
 def _chunks(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
-    """Return a chunk of one snapshot whose second dimension is cut to `CHUNK_BYTES`."""
-    if len(shape) < 2:
+    """Return whole arrays up to two dimensions; else one snapshot, cut to `CHUNK_BYTES`."""
+    if len(shape) < 3:
         return tuple(max(1, n) for n in shape)
     row_bytes = max(1, int(np.prod(shape[2:], dtype=np.int64)) * item_bytes)
     rows = max(1, min(shape[1], CHUNK_BYTES // row_bytes))

@@ -40,7 +40,10 @@ def open_run(path: str | Path) -> xr.DataTree:
             f"{store} has the layout {conventions or 'of something else'!r}; "
             f"this version reads {LAYOUT}"
         )
-    tree = xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
+    try:
+        tree = xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
+    except (ValueError, KeyError, OSError) as problem:
+        raise OutputError(f"{store} is damaged: {problem}") from None
     named = {node.path: _named(node.to_dataset(inherit=False)) for node in tree.subtree}
     return xr.DataTree.from_dict(dict(sorted(named.items())))
 
@@ -53,5 +56,5 @@ def _named(dataset: xr.Dataset) -> xr.Dataset:
         if meanings is not None and variable.dims == (name,):
             names[str(name)] = (name, str(meanings).split(" "))
     return dataset.assign_coords(names).set_coords(
-        [n for n in ("epoch", "snapshot", "label", "test_sample") if n in dataset.variables]
+        [n for n in ("epoch", "snapshot", "sample", "label") if n in dataset.variables]
     )

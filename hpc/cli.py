@@ -25,6 +25,7 @@ from hpc.progress import Bar
 from hpc.report import write_report
 from hpc.run import run as run_one
 from hpc.show import card_text, rules_text, scenarios_text, starter_text, traces_text
+from hpc.stored import check_start
 from hpc.summary import collect, summarise, table
 from rules import RULES
 from scenarios.reading import nearest, read_tree, resolve
@@ -172,6 +173,7 @@ def validate(scenario: ScenarioName, overrides: Overrides = None) -> None:
     settings = resolve(read_tree(scenario), overrides or [])
     dataset = settings.data.load()
     network = settings.wire(dataset)
+    check_start(settings, network)
     typer.echo(
         f"{settings.name} is valid: {settings.rule.name} on {dataset.name} "
         f"({len(dataset.train)} samples to learn from, {len(dataset.test)} for the test), "

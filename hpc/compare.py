@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biosim.errors import BiosimError, DivergedError
+from biosim.errors import BiosimError
 from hpc.output import COMPARISON, check_free, make
 from hpc.progress import Silent, Watcher
 from hpc.run import run
+from hpc.stored import check_start
+from rules import RULES
+from scenarios.data import Dataset
 from scenarios.reading import Tree, resolve, with_rule
-from scenarios.scenario import Scenario
+from scenarios.scenario import Data, Scenario
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def plan(tree: Tree, rules: Sequence[str], seeds: int, overrides: Sequence[str])
         raise BiosimError(f"got rules {', '.join(rules) or 'none'}; expected each once")
     entries = []
     for rule in rules:
-        scenario = resolve(with_rule(tree, rule), overrides)
+        scenario = resolve(with_rule(tree, rule), _of_rule(rule, rules, overrides))
         if scenario.rule.name != rule:
             raise BiosimError("rule.name is set by --rules in a comparison; leave it out")
         for seed in range(scenario.run.seed, scenario.run.seed + seeds):
@@ -64,6 +67,18 @@ def plan(tree: Tree, rules: Sequence[str], seeds: int, overrides: Sequence[str])
             )
             entries.append(Entry(rule, seed, f"{rule}/seed-{seed}", of_seed))
     return entries
+
+
+def _of_rule(rule: str, rules: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """Return the overrides without parameters that this rule lacks and another one has."""
+    fields = {name: RULES[name].model_fields for name in rules if name in RULES}
+    kept = []
+    for override in overrides:
+        table, _, key = override.partition("=")[0].partition(".")
+        elsewhere = any(key in known for name, known in fields.items() if name != rule)
+        if table != "rule" or not elsewhere or key in fields.get(rule, {}):
+            kept.append(override)
+    return kept
 
 
 def compare(
@@ -81,16 +96,16 @@ def compare(
         BiosimError: data or directory cannot be used; nothing is written.
     """
     check_free(out, overwrite)
-    wired = set()
-    for entry in entries:
-        if entry.rule not in wired:  # the data is the same for all seeds
-            entry.scenario.wire(entry.scenario.data.load())
-            wired.add(entry.rule)
-    make(out)
+    data: dict[Data, Dataset] = {}
+    for scenario in {entry.rule: entry.scenario for entry in entries}.values():
+        if scenario.data not in data:
+            data[scenario.data] = scenario.data.load()
+        check_start(scenario, scenario.wire(data[scenario.data]))
+    make(out, overwrite)
     listed = [{"rule": e.rule, "seed": e.seed, "path": e.path} for e in entries]
     about: dict[str, Any] = {"scenario": entries[0].scenario.name, "runs": listed}
     (out / COMPARISON).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    workers = min(jobs or os.cpu_count() or 1, len(entries))
+    workers = min(jobs or _cores(), len(entries))
     failures: dict[int, str] = {}
     watching = watcher or Silent()
     # Threads of a library that is already running do not survive a fork.
@@ -109,12 +124,19 @@ def compare(
 
 
 def _one(scenario: Scenario, out: Path) -> str | None:
-    """Run in a process of the pool; return why it diverged, or None."""
+    """Run in a process of the pool; return why it could not end, or None."""
     try:
         run(scenario, out)
-    except DivergedError as failure:
+    except BiosimError as failure:
         return str(failure)
     return None
+
+
+def _cores() -> int:
+    """Return the cores that this process may use: a scheduler may have given it only some."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _work(scenario: Scenario) -> float:

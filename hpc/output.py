@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,26 +11,70 @@ from biosim.errors import OutputError
 from biosim.store import STORE
 
 COMPARISON = "comparison.json"
-OURS = (STORE, COMPARISON)
+REPORT = "report.html"
+OF_A_RUN = {STORE, "progress.json", ".progress.json", REPORT, f".{REPORT}"}
+OF_A_COMPARISON = {COMPARISON, REPORT, f".{REPORT}"}
 
 
 def check_free(out: Path, overwrite: bool) -> None:
     """Check that `out` can be made, without making it.
 
     Raises:
-        OutputError: it exists and may not be overwritten, is not a directory of results, or
-            its parent cannot be written.
+        OutputError: it exists and may not be overwritten, holds anything that biosim did not
+            make, or its parent cannot be written.
     """
+    try:
+        _check_free(out, overwrite)
+    except OSError as problem:
+        raise _unwritable(out, problem) from None
+
+
+def make(out: Path, overwrite: bool) -> None:
+    """Make the directory `out`, empty.
+
+    Raises:
+        OutputError: as for `check_free`, which is asked again: another run may have come first.
+    """
+    check_free(out, overwrite)
+    try:
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+    except OSError as problem:
+        raise _unwritable(out, problem) from None
+
+
+def strangers(directory: Path) -> list[str]:
+    """Return the names in a directory of results that biosim did not put there."""
+    entries = {entry.name for entry in directory.iterdir()}
+    listed: set[str] = set()
+    if COMPARISON in entries:
+        about = json.loads((directory / COMPARISON).read_text(encoding="utf-8"))
+        paths = [directory / run["path"] for run in about["runs"]]
+        listed = {path.parent.name for path in paths}
+        below = [
+            f"{name}/{inner.name}"
+            for name in sorted(listed & entries)
+            for inner in (directory / name).iterdir()
+            if inner not in paths or strangers(inner)
+        ]
+        return below + sorted(entries - listed - OF_A_COMPARISON)
+    return sorted(entries - OF_A_RUN)
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    if out.is_symlink():
+        raise OutputError(f"{out} is a link; give --out the directory itself, or another one")
     if out.exists():
         if not out.is_dir():
             raise OutputError(f"{out} is a file; expected a directory to make")
-        entries = [entry.name for entry in out.iterdir()]
-        if entries and not overwrite:
+        if any(out.iterdir()) and not overwrite:
             raise OutputError(f"{out} exists; choose another --out, or give --overwrite")
-        if entries and not any(name in OURS for name in entries):
+        foreign = strangers(out)
+        if foreign:
             raise OutputError(
-                f"{out} holds no results of biosim, only {sorted(entries)[0]!r} and the like; "
-                "it is not overwritten: choose another --out"
+                f"{out} holds {foreign[0]!r}, which is no result of biosim; "
+                "it is not overwritten: choose another --out, or move that away"
             )
     parent = out
     while not parent.exists():
@@ -38,17 +83,5 @@ def check_free(out: Path, overwrite: bool) -> None:
         raise OutputError(f"{parent} cannot be written; choose another --out")
 
 
-def make(out: Path) -> None:
-    """Make the directory `out`, empty; what `check_free` allowed to overwrite is removed.
-
-    Raises:
-        OutputError: the file system refuses.
-    """
-    try:
-        if out.exists():
-            shutil.rmtree(out)
-        out.mkdir(parents=True)
-    except OSError as problem:
-        raise OutputError(
-            f"{out} cannot be written ({problem.strerror}); choose another --out"
-        ) from None
+def _unwritable(out: Path, problem: OSError) -> OutputError:
+    return OutputError(f"{out} cannot be written ({problem.strerror}); choose another --out")

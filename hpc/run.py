@@ -72,7 +72,7 @@ def run(
     watching = watcher or Silent()
 
     def program(ranks: Ranks) -> Result:
-        return _Learner(scenario, dataset, network, out, ranks, start, watching).run()
+        return _Learner(scenario, dataset, network, out, ranks, start, watching, overwrite).run()
 
     if scenario.run.pretend_ranks == 1:
         return program(OneRank())
@@ -91,6 +91,7 @@ class _Learner:
         ranks: Ranks,
         start: dict[str, dict[str, Tensor]] | None,
         watcher: Watcher,
+        overwrite: bool,
     ) -> None:
         settings = scenario.run
         samples = len(dataset.train)
@@ -111,84 +112,87 @@ class _Learner:
         )
         if start is not None:
             self._simulation.load(start)
-        self._splits = {"train": dataset.train.take(np.arange(min(TRAIN_SHOWN, samples)))}
-        if len(dataset.validation):
-            self._splits["validation"] = dataset.validation
-        self._splits["test"] = dataset.test
-        self._tensors = {name: self._on_device(split) for name, split in self._splits.items()}
+        splits = {
+            "train": dataset.train.take(np.arange(min(TRAIN_SHOWN, samples))),
+            "validation": dataset.validation,
+            "test": dataset.test,
+        }
+        self._tensors = {
+            name: self._on_device(split) for name, split in splits.items() if len(split)
+        }
         self._learning = self._on_device(dataset.train)
         # Everything that can be refused has been: from here on there are results.
         if self._first:
-            make(out)
+            make(out, overwrite)
             RunStore(out / STORE, "w").describe(self._attributes())
         ranks.agree(False)  # no rank opens the store before it is there
         self._store = RunStore(out / STORE)
-        test = self._tensors["test"]
-        shown = scenario.record.samples
+        x, y = self._tensors["test"]
+        positions = scenario.record.positions(len(dataset.test))
+        at = torch.tensor(positions, device=x.device)
         self._recorder = Recorder(
             self._simulation,
             self._store,
             snapshot_epochs(scenario.record.weights, settings.epochs),
             snapshot_epochs(scenario.record.activity, settings.epochs),
-            (test[0][:shown], test[1][:shown]),
+            (x[at], y[at]),
+            positions,
         )
+        every = settings.evaluate_every
+        self._evaluated = sorted({*range(0, settings.epochs, every), settings.epochs})
         self._accuracy: dict[str, float] = {}
         self._seconds = 0.0
+        self._epoch = 0
 
     def run(self) -> Result:
         """Learn, epoch by epoch, and store what is due after each."""
+        if self._first:
+            self._allocate()
         try:
             self._learn()
+        except DivergedError as failure:
+            self._end("diverged", str(failure))  # all ranks diverge together
+            raise
         except BaseException as failure:
             if self._first:
-                status = "diverged" if isinstance(failure, DivergedError) else "failed"
-                self._store.describe({"status": status, "error": str(failure)})
+                self._say("failed", str(failure) or type(failure).__name__)
             raise
+        self._end("complete")
         return Result(self._out, self._accuracy, self._rate())
 
     def _learn(self) -> None:
         settings, simulation = self._scenario.run, self._simulation
-        if self._first:
-            self._write_axes()
-        for epoch in range(settings.epochs + 1):
-            seconds = 0.0
+        for self._epoch in range(settings.epochs + 1):
+            epoch, seconds = self._epoch, 0.0
             if epoch > 0:
-                began = time.perf_counter()
+                began = self._clock()
                 simulation.learn(*self._learning, epoch - 1, settings.batch_size)
-                seconds = time.perf_counter() - began
+                seconds = self._clock() - began
                 self._seconds += seconds
             bad = non_finite(simulation)
             self._recorder.epoch(epoch)
-            if epoch % settings.evaluate_every == 0 or epoch == settings.epochs or bad:
-                self._record(epoch, seconds, bad)
+            scored = epoch not in self._evaluated or self._record(epoch, seconds)
+            if bad or self._ranks.agree(not scored):
+                where = f"layers {', '.join(bad)}" if bad else "the scores of the answer"
+                raise DivergedError(
+                    f"{where} became infinite or not a number in epoch {epoch} of "
+                    f"{self._scenario.rule.name}; what was recorded is in {self._out}: "
+                    "lower rule.lr and run again"
+                )
             self._tell(epoch)
-        self._write_results()
 
-    def _record(self, epoch: int, seconds: float, bad: list[str]) -> None:
-        accuracy, scored = self._evaluate(epoch)
+    def _record(self, epoch: int, seconds: float) -> bool:
+        """Evaluate, store what comes out, and return whether all scores are finite."""
+        accuracy, finite = self._evaluate(epoch)
         if self._first:
-            self._store.append("learning/epoch", np.int64(epoch), ["epoch"], EPOCH)
-            self._store.append(
-                "learning/accuracy",
-                accuracy,
-                ["epoch", "split", "way"],
-                {"units": "1", "long_name": "share of samples answered correctly"},
-            )
+            row = self._evaluated.index(epoch)
             rate = self._learnt_samples / seconds if seconds else np.nan
-            self._store.append("timing/epoch", np.int64(epoch), ["epoch"], EPOCH)
-            self._store.append("timing/learning", np.float64(seconds), ["epoch"], {"units": "s"})
-            self._store.append(
-                "timing/samples_per_second", np.float64(rate), ["epoch"], {"units": "s-1"}
-            )
+            self._store.fill("learning/accuracy", row, accuracy)
+            self._store.fill("timing/learning", row, seconds)
+            self._store.fill("timing/samples_per_second", row, rate)
             ways = self._scenario.rule.ways
             self._accuracy = dict(zip(ways, accuracy[-1].tolist(), strict=True))
-        if bad or self._ranks.agree(not scored):
-            where = f"layer {bad[0]!r}" if bad else "the scores of the answer"
-            raise DivergedError(
-                f"{where} became infinite or not a number in epoch {epoch} of "
-                f"{self._scenario.rule.name}; what was recorded is in {self._out}: "
-                "lower rule.lr and run again"
-            )
+        return finite
 
     def _evaluate(self, epoch: int) -> tuple[np.ndarray[Any, Any], bool]:
         """Return accuracy (n_splits, n_ways), and whether all scores are finite."""
@@ -206,15 +210,32 @@ class _Learner:
     def _tell(self, epoch: int) -> None:
         if not self._first:
             return
-        epochs = self._scenario.run.epochs
         way, accuracy = next(iter(self._accuracy.items()))
-        self._watcher.step(epoch, epochs, f"accuracy {100 * accuracy:.2f} % ({way})")
+        note = f"accuracy {100 * accuracy:.2f} % ({way})"
+        self._watcher.step(epoch, self._scenario.run.epochs, note)
+        self._say("running")
+
+    def _end(self, status: str, error: str = "") -> None:
+        """Store the ledger, then say how it ended; every rank calls it."""
+        self._recorder.flush()
+        totals = self._simulation.ledger_totals()
+        if self._first:
+            write_ledger(self._store, self._network, totals)
+            self._say(status, error)
+
+    def _say(self, status: str, error: str = "") -> None:
+        """Say in the store and in `progress.json` how far the run is."""
+        epoch, epochs = self._epoch, self._scenario.run.epochs
+        said = {"status": status, "committed_epoch": epoch}
+        if status != "running":
+            said |= {"finished": now(), "error": error}
+        self._store.describe(said)
         rate = self._rate()
         left_s = (epochs - epoch) * self._learnt_samples / rate if rate else None
         write_progress(
             self._out,
             {
-                "status": "complete" if epoch == epochs else "running",
+                "status": status,
                 "epoch": epoch,
                 "epochs": epochs,
                 "percent": round(100 * epoch / epochs, 1),
@@ -229,17 +250,28 @@ class _Learner:
         learnt = self._simulation.ledger.layers[0].samples  # the source is on rank 0
         return learnt / self._seconds if self._seconds else 0.0
 
-    def _write_axes(self) -> None:
-        self._store.write_names("learning/split", list(self._splits), "split")
-        self._store.write_names("learning/way", list(self._scenario.rule.ways), "way")
-        mean = self._dataset.train.x.mean(axis=0)
-        self._store.write("data/mean", mean, ["feature"], {"units": "1"})
+    def _clock(self) -> float:
+        if self._scenario.run.device != "cpu":
+            torch.cuda.synchronize()  # kernels are queued: what was asked for may not be done
+        return time.perf_counter()
 
-    def _write_results(self) -> None:
-        totals = self._simulation.ledger_totals()
-        if self._first:
-            write_ledger(self._store, self._network, totals)
-            self._store.describe({"status": "complete", "finished": now()})
+    def _allocate(self) -> None:
+        store, ways = self._store, list(self._scenario.rule.ways)
+        store.write_names("learning/split", list(self._tensors), "split")
+        store.write_names("learning/way", ways, "way")
+        rows = len(self._evaluated)
+        for group in ("learning", "timing"):
+            store.write(f"{group}/epoch", self._evaluated, ["epoch"], EPOCH)
+        store.allocate(
+            "learning/accuracy",
+            (rows, len(self._tensors), len(ways)),
+            np.float64,
+            ["epoch", "split", "way"],
+            {"units": "1", "long_name": "share of samples answered correctly"},
+        )
+        for name, unit in (("learning", "s"), ("samples_per_second", "s-1")):
+            store.allocate(f"timing/{name}", (rows,), np.float64, ["epoch"], {"units": unit})
+        store.write("data/mean", self._dataset.train.x.mean(axis=0), ["feature"], {"units": "1"})
 
     def _attributes(self) -> dict[str, Any]:
         data = self._dataset

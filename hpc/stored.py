@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
 from biosim.errors import OutputError
+from biosim.events import Course
+from biosim.network import Network
+from biosim.simulation import Simulation
 from biosim.traces import open_run
 from scenarios.reading import resolve
 from scenarios.scenario import Scenario
@@ -23,17 +27,35 @@ def stored_parameters(path: str | Path) -> dict[str, dict[str, Tensor]]:
     """Return the last stored weights of a run: {projection: {"weight": ..., "bias": ...}}.
 
     Raises:
-        OutputError: there is no run at `path`, or it stored no weights.
+        OutputError: there is no run at `path`, it stored no weights, or they are not finite.
     """
     tree = open_run(path)
-    groups = tree["weights"].children
-    if not groups or any("weight" not in group for group in groups.values()):
-        raise OutputError(f"{path} stored no weights; run it again with record.weights=last")
-    return {
-        name: {
-            part: torch.from_numpy(group[part].isel(snapshot=-1).to_numpy())
+    committed = tree.attrs["committed_epoch"]
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, group in tree["weights"].children.items():
+        written = np.flatnonzero(group["snapshot"] <= committed) if "snapshot" in group else []
+        if not len(written):
+            raise OutputError(f"{path} stored no weights; run it again with record.weights=last")
+        found[name] = {
+            part: torch.from_numpy(group[part].isel(snapshot=int(written[-1])).to_numpy())
             for part in ("weight", "bias")
             if part in group
         }
-        for name, group in groups.items()
-    }
+        for part, tensor in found[name].items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise OutputError(
+                    f"{path} stored a {part} of {name} that is not finite (status "
+                    f"{tree.attrs['status']}); take a run that ended well"
+                )
+    return found
+
+
+def check_start(scenario: Scenario, network: Network) -> None:
+    """Check that the run to start from, if there is one, has the weights of this network.
+
+    Raises:
+        OutputError: there is no such run, or it stored no weights.
+        NetworkError: a projection is missing there, or has another shape.
+    """
+    if scenario.run.start_from is not None:
+        Simulation(network, Course(1, 1, 1)).load(stored_parameters(scenario.run.start_from))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from biosim.errors import ScenarioError
 from biosim.network import Network
 from scenarios.data import Dataset
@@ -13,13 +15,30 @@ if TYPE_CHECKING:
 
 
 def check_fit(scenario: Scenario, dataset: Dataset) -> None:
-    """Compare layer sizes and minibatches with the data.
+    """Compare layer sizes, minibatches, records and device with what there is.
 
     Raises:
-        ScenarioError: a given size is not that of the data, or a minibatch needs more samples
-            than there are.
+        ScenarioError: a given size is not that of the data, a minibatch needs more samples
+            than there are, a recorded epoch or sample does not exist, or the device is not here.
     """
-    layers, run = scenario.network, scenario.run
+    layers, run, record = scenario.network, scenario.run, scenario.record
+    if run.device != "cpu":
+        number = int(run.device.partition(":")[2] or 0)
+        if torch.cuda.device_count() <= number:
+            raise ScenarioError(
+                f"run.device is {run.device}; this machine shows {torch.cuda.device_count()} CUDA "
+                "devices: use one of them, or cpu"
+            )
+    for name, asked in (("weights", record.weights), ("activity", record.activity)):
+        if isinstance(asked, tuple) and asked and max(asked) > run.epochs:
+            raise ScenarioError(
+                f"record.{name} asks for epoch {max(asked)}; the run has {run.epochs}"
+            )
+    if isinstance(record.samples, tuple) and max(record.samples, default=0) >= len(dataset.test):
+        raise ScenarioError(
+            f"record.samples asks for test sample {max(record.samples)}; {dataset.name} has "
+            f"{len(dataset.test)}, counted from 0"
+        )
     if layers.inputs is not None and layers.inputs != dataset.features:
         raise ScenarioError(
             f"network.inputs is {layers.inputs}; {dataset.name} has {dataset.features} features a "

@@ -97,23 +97,11 @@ class Run(Table):
     period: Literal["exact"] | Annotated[int, Field(ge=1)] = Field(
         "exact", description="ticks from one minibatch to the next, or wait for its updates"
     )
-    device: str = Field("cpu", description="cpu, cuda, or cuda:N")
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda, or cuda:N")
     dtype: Literal["float32", "float64"] = Field("float32", description="of activity and weights")
     pretend_ranks: int = Field(1, ge=1, le=64, description="ranks pretended in this process")
     evaluate_every: int = Field(1, ge=1, description="epochs from one evaluation to the next")
     start_from: Path | None = Field(None, description="a run whose last weights to start with")
-
-    @field_validator("device")
-    @classmethod
-    def _device_is_there(cls, name: str) -> str:
-        kind, _, number = name.partition(":")
-        if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-            raise ValueError("expected cpu, cuda or cuda:N")
-        if kind == "cuda" and torch.cuda.device_count() <= int(number or 0):
-            raise ValueError(
-                f"this machine shows {torch.cuda.device_count()} CUDA devices; use cpu"
-            )
-        return name
 
 
 class Record(Table):
@@ -125,7 +113,15 @@ class Record(Table):
     activity: (
         Literal["ends", "every", "last", "never"] | tuple[Annotated[int, Field(ge=0)], ...]
     ) = Field("ends", description="epochs at which activity is stored")
-    samples: int = Field(100, ge=1, description="test samples whose activity is stored")
+    samples: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        100, description="test samples whose activity is stored: the first so many, or a list"
+    )
+
+    def positions(self, samples: int) -> list[int]:
+        """Return the positions in a test set of so many samples."""
+        if isinstance(self.samples, int):
+            return list(range(min(self.samples, samples)))
+        return list(self.samples)
 
 
 class Scenario(Table):
@@ -180,4 +176,4 @@ def snapshot_epochs(asked: str | tuple[int, ...], epochs: int) -> list[int]:
         return [epochs]
     if asked == "never":
         return []
-    return sorted({epoch for epoch in asked if isinstance(epoch, int) and epoch <= epochs})
+    return sorted({int(epoch) for epoch in asked})

@@ -141,7 +141,8 @@ class GradedActor:
     def advance(self, window: Window, inbox: list[Event]) -> list[Event]:
         """Take in what arrives; answer and correct where everything has arrived."""
         out: list[Event] = []
-        for event in inbox:
+        last = len(inbox) - 1
+        for i, event in enumerate(inbox):
             at, payload = event.presentation, event.payload
             assert payload is not None
             visit = self.visits.get(at)
@@ -160,9 +161,10 @@ class GradedActor:
             if visit.activity is not None and visit.waits_apical == 0:
                 self._correct(event.tick, at, visit, out)
                 del self.visits[at]
-        if self.visits:
-            learning = (v for at, v in self.visits.items() if at.mode == Mode.LEARN)
-            self._site.count.held(sum(visit.held_bytes() for visit in learning))
+            # After each tick, so that it does not matter where windows end.
+            if self.visits and (i == last or inbox[i + 1].tick > event.tick):
+                learning = (v for at, v in self.visits.items() if at.mode == Mode.LEARN)
+                self._site.count.held(sum(visit.held_bytes() for visit in learning))
         return out
 
     def parameters(self) -> dict[str, dict[str, Tensor]]:

@@ -106,6 +106,7 @@ class TimeLaws(NetworkLaws):
         first=st.integers(0, 9),
         every=st.sampled_from((1, 2, 5, 20)),
     )
+    @example(plan=Plan(pause=2, delays=5, seed=3), first=3, every=2)
     def test_stopping_and_going_on_changes_nothing(
         self, plan: Plan, first: Tick, every: Tick
     ) -> None:

@@ -30,8 +30,7 @@ CARD: dict[str, Any] = {
     "supervised_readout": False,
 }
 
-# name, source, target, kind, bytes a sample: feedback of the output goes to two layers, that of
-# hidden2 to one.
+# Name, source, target, kind, bytes a sample; only the output sends feedback to two layers.
 PROJECTIONS = [
     ("input-hidden1", 0, 1, Kind.ACTIVITY, 256.0),
     ("hidden1-hidden2", 1, 2, Kind.ACTIVITY, 128.0),
