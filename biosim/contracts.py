@@ -1,13 +1,14 @@
 """Every contract that a plug-in implements. Read this first.
 
 A learning rule is three choices: which pathways it wires, which phases it runs, which
-plasticity its synapses have. The machine knows these contracts and no rule.
+plasticity its synapses have. The machine knows these contracts and no rule; what a rule has to
+have is in `rules/rule.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from biosim.events import Event, Presentation, Tick, Window
 from biosim.locality import Axis, Local, Reads
 
 if TYPE_CHECKING:
-    from biosim.network import Network, Projection
+    from biosim.network import Projection
     from biosim.populations.site import Site
 
 Memory = dict[str, Tensor]
@@ -106,14 +107,3 @@ class Ranks(Protocol):
 
     def sum(self, counts: Tensor) -> Tensor:
         """Return the counts, integers (n,), summed over ranks."""
-
-
-class LearningRule(Protocol):
-    """One learning rule: one file in `rules/`."""
-
-    source: ClassVar[str]
-    equations: ClassVar[str]
-    supervised_readout: ClassVar[bool]
-
-    def wire(self, stack: Any) -> Network:
-        """Return the network: populations, projections, pathways, phases."""

@@ -68,6 +68,45 @@ class Reads:
         return rows
 
 
+@dataclass(frozen=True)
+class Offers:
+    """What a kind of population lets the plasticities of its synapses see, and when.
+
+    Args:
+        pre: variables of what arrives.
+        post: variables of the population.
+        signals: scalars a row, or one number for all.
+        moments: when a plasticity may wake.
+        synapse: variables of a synapse.
+    """
+
+    pre: tuple[str, ...]
+    post: tuple[str, ...]
+    signals: tuple[str, ...]
+    moments: tuple[Moment, ...]
+    synapse: tuple[str, ...] = ("weight",)
+
+    def check(self, population: str, plasticity: str, reads: Reads) -> None:
+        """Check a declaration against what there is.
+
+        Raises:
+            LocalityError: a variable or moment is declared that this population does not have.
+        """
+        for side in ("pre", "post", "synapse", "signals"):
+            has = getattr(self, side)
+            for name in getattr(reads, side):
+                if name not in has:
+                    raise LocalityError(
+                        f"plasticity {plasticity} declares {side}.{name}; population "
+                        f"{population!r} has {', '.join(has) or 'nothing'} there"
+                    )
+        if reads.on not in self.moments:
+            raise LocalityError(
+                f"plasticity {plasticity} wakes on {reads.on!r}; population {population!r} "
+                f"wakes its synapses on {', '.join(self.moments) or 'nothing'}"
+            )
+
+
 class View:
     """The declared variables of one side; any other raises `LocalityError`."""
 

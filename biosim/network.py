@@ -108,8 +108,10 @@ class Network:
     """Populations in the order of the forward pass, and how they are wired.
 
     Raises:
-        NetworkError: a name is used twice or unknown, a delay is below one tick, a population
-            has no neurons, a tied projection does not mirror the one it is tied to.
+        NetworkError: a name is used twice or unknown, a delay or phase is not of whole ticks, a
+            population has no neurons, a tied projection does not mirror the one it is tied to,
+            a plasticity has no weights of its own, something other than activity enters a
+            learning layer by no pathway, or a population's model refuses its wiring.
     """
 
     populations: tuple[Population, ...]
@@ -128,6 +130,13 @@ class Network:
                     raise NetworkError(
                         f"two {what}s are named {name!r}; give each a name of its own"
                     )
+        for phase in self.phases:
+            if not (whole(phase.start, 0) and whole(phase.ticks, 1) and phase.polarity):
+                raise NetworkError(
+                    f"phase {phase.name!r} starts at {phase.start}, takes {phase.ticks} ticks and "
+                    f"has polarity {phase.polarity}; expected whole ticks from 0, at least 1, and "
+                    "a sign"
+                )
         for population in self.populations:
             if population.size < 1:
                 raise NetworkError(
@@ -143,6 +152,15 @@ class Network:
                         f"pathway {pathway.name!r} names projection {name!r}; "
                         f"the network has {', '.join(self.projection_at)}"
                     )
+        led = {name for pathway in self.pathways for name in pathway.projections}
+        for projection in self.projections:
+            distant = projection.kind != Kind.ACTIVITY and Mode.LEARN in projection.modes
+            if distant and projection.name not in led:
+                raise NetworkError(
+                    f"projection {projection.name!r} brings {projection.kind.name.lower()} events "
+                    "while the network learns, but belongs to no pathway; add it to one: a "
+                    "pathway is the only door for what is distant"
+                )
         for population in self.populations:
             population.model.check(
                 population.name,
@@ -185,6 +203,13 @@ class Network:
         """
         return replace(self, projections=tuple(replace(p, delay=ticks) for p in self.projections))
 
+    def plasticities(self, name: str) -> list[Plasticity]:
+        """Return the plasticities of a population's synapses, on its projections and inside."""
+        population = self.populations[self.population_at[name]]
+        inside = getattr(population.model, "plasticity", None)
+        ending = [p.plasticity for p in self.projections if p.target == name]
+        return [plasticity for plasticity in (*ending, inside) if plasticity is not None]
+
     def tied(self) -> list[Projection]:
         """Return the projections that use another one's weights."""
         return [p for p in self.projections if isinstance(p.weights, Tied)]
@@ -197,10 +222,10 @@ class Network:
                     f"projection {name!r} names population {end!r}; "
                     f"the network has {', '.join(self.population_at)}"
                 )
-        if projection.delay < 1:
+        if not whole(projection.delay, 1):
             raise NetworkError(
                 f"projection {name!r} has a delay of {projection.delay} ticks; "
-                "expected at least 1: every event takes time"
+                "expected a whole number, at least 1: every event takes time"
             )
         for phase in (*(projection.phases or ()), *(projection.learns or ())):
             if phase not in {p.name for p in self.phases}:
@@ -224,3 +249,8 @@ class Network:
                     f"projection {name!r} is tied to {to!r}; expected a dense projection "
                     f"from {projection.target!r} to {projection.source!r}"
                 )
+
+
+def whole(ticks: int, least: int) -> bool:
+    """Return whether it is an integer of at least `least`."""
+    return isinstance(ticks, int) and ticks >= least

@@ -8,7 +8,7 @@ a wrapped plasticity is as local as the one inside. Schedules enter as the signa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -35,17 +35,12 @@ class ErrorDriven:
     Backpropagation, feedback alignment and direct feedback alignment share it and differ in
     what the apical input is made of; with a softmax output's own error it is the delta rule
     (Widrow and Hoff 1960).
-
-    Args:
-        on: when it wakes.
     """
-
-    on: Literal["apical"] = "apical"
 
     @property
     def reads(self) -> Reads:
         """pre.activity, post.gain, post.apical."""
-        return Reads(pre=("activity",), post=("gain", "apical"), on=self.on)
+        return Reads(pre=("activity",), post=("gain", "apical"), on="apical")
 
     @property
     def memory(self) -> Mapping[str, Axis]:
@@ -125,13 +120,6 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
-    _moments: Mapping[str, Axis] = field(init=False, repr=False, compare=False, hash=False)
-
-    def __post_init__(self) -> None:
-        moments: dict[str, Axis] = {"steps": "shared"}
-        for name, axis in PARAMETER_AXIS.items():
-            moments |= {f"first.{name}": axis, f"second.{name}": axis}
-        object.__setattr__(self, "_moments", moments)
 
     @cached_property
     def reads(self) -> Reads:
@@ -141,7 +129,10 @@ class Adam:
     @cached_property
     def memory(self) -> Mapping[str, Axis]:
         """The wrapped plasticity's, two moments a parameter, and the count of steps."""
-        return {**self.of.memory, **self._moments}
+        moments: dict[str, Axis] = {"steps": "shared"}
+        for name, axis in PARAMETER_AXIS.items():
+            moments |= {f"first.{name}": axis, f"second.{name}": axis}
+        return {**self.of.memory, **moments}
 
     def update(self, seen: Local, memory: Memory) -> tuple[Mapping[str, Tensor], Memory]:
         """Return the step of Adam along the wrapped direction."""

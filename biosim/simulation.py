@@ -30,6 +30,9 @@ ANSWER_ROWS = 1000
 class Simulation:
     """One rank's part of a network that learns from a data set.
 
+    Making one sets torch to one thread in the whole process: a product that is cut over several
+    threads adds up in another order, and gives other bits.
+
     Args:
         network: the description.
         course: epochs, minibatches an epoch, samples.
@@ -59,7 +62,6 @@ class Simulation:
                 f"got a period of {period} ticks; the phases of a presentation take "
                 f"{network.learning_ticks}: ask for at least that, or for exact timing"
             )
-        # A product cut over several threads adds up in another order: other bits.
         torch.set_num_threads(1)
         self.network = network
         self.course = course
@@ -115,7 +117,16 @@ class Simulation:
             x: (n_samples, n_features).
             phases: names of the phases by which the rule answers.
             epoch: keys the random numbers of answers that draw any.
+
+        Raises:
+            NetworkError: a phase does not take place when the network answers.
         """
+        answering = [p.name for p in self.network.phases if Mode.ANSWER in p.modes]
+        for phase in phases:
+            if phase not in answering:
+                raise NetworkError(
+                    f"phase {phase!r} takes no part in answering; expected {', '.join(answering)}"
+                )
         y = torch.zeros(len(x), dtype=torch.uint8, device=x.device)
         self._present(x, y, torch.arange(len(x)), Mode.ANSWER, epoch, ANSWER_ROWS, phases)
         self.finish()
@@ -166,7 +177,10 @@ class Simulation:
         return self.ledger.gathered(self.ranks)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return a copy of everything that the future of this rank depends on."""
+        """Return a copy of everything that the future of this rank depends on.
+
+        The ledger, a count of what has been, is not in it.
+        """
         return self.engine.snapshot()
 
     def restore(self, snapshot: dict[str, Any]) -> None:

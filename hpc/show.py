@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from biosim.traces import open_run
 from rules import RULES, Rule, Stack
 from rules.card import facts, parameters
 from scenarios.reading import built_in, read_tree
+from scenarios.scenario import Data, Layers, Record, Run, Table
 
 WIDTH = 92
 
@@ -79,8 +81,6 @@ def traces_text(path: str | Path) -> str:
 
 def starter_text(name: str) -> str:
     """Return a commented scenario file: every table, every key, its default and meaning."""
-    from scenarios.scenario import Data, Layers, Record, Run, Table
-
     tables: dict[str, type[Table]] = {
         "data": Data,
         "network": Layers,
@@ -93,7 +93,7 @@ def starter_text(name: str) -> str:
         "# A line that begins with # shows a default, or ... where there is none; take the # away",
         "# to change it.",
         f"# Check it: biosim validate {name}.toml      Run it: biosim run {name}.toml",
-        f'name = "{name}"',
+        f"name = {_toml(name)}",
     ]
     for title, table in tables.items():
         lines += ["", f"[{title}]"]
@@ -122,7 +122,7 @@ def _toml(value: object) -> str:
     if value is None:
         return "..."
     if isinstance(value, str | Path):
-        return f'"{value}"'
+        return json.dumps(str(value))
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return str(value)

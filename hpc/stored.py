@@ -33,7 +33,8 @@ def stored_parameters(path: str | Path) -> dict[str, dict[str, Tensor]]:
     committed = tree.attrs["committed_epoch"]
     found: dict[str, dict[str, Tensor]] = {}
     for name, group in tree["weights"].children.items():
-        written = np.flatnonzero(group["snapshot"] <= committed) if "snapshot" in group else []
+        epochs = group["snapshot"].to_numpy() if "snapshot" in group else np.empty(0)
+        written = np.flatnonzero(epochs <= committed)
         if not len(written):
             raise OutputError(f"{path} stored no weights; run it again with record.weights=last")
         found[name] = {

@@ -3,6 +3,7 @@
 from importlib.metadata import entry_points
 from typing import Any
 
+from biosim.errors import BiosimError
 from rules.backprop import Backprop
 from rules.direct_feedback_alignment import DirectFeedbackAlignment
 from rules.equilibrium_propagation import EquilibriumPropagation
@@ -24,8 +25,24 @@ RULES: dict[str, type[Rule]] = {
     "soft_hebb": SoftHebb,
     "frozen": Frozen,
 }
-# An installed package adds its own under the entry-point group "biosim.rules".
-RULES |= {found.name: found.load() for found in entry_points(group="biosim.rules")}
+
+
+def _add_installed() -> None:
+    """Add the rules of installed packages, under the entry-point group "biosim.rules".
+
+    Raises:
+        BiosimError: one has a name that is taken, or cannot be loaded.
+    """
+    for found in entry_points(group="biosim.rules"):
+        if found.name in RULES:
+            raise BiosimError(f"{found.value} adds a rule {found.name!r}, a name that is taken")
+        try:
+            RULES[found.name] = found.load()
+        except Exception as problem:
+            raise BiosimError(f"rule {found.name!r} of {found.value}: {problem}") from problem
+
+
+_add_installed()
 
 
 def rule_of(given: Any) -> Any:
@@ -38,7 +55,7 @@ def rule_of(given: Any) -> Any:
     if isinstance(given, Rule):
         return given
     name = given.get("name") if isinstance(given, dict) else None
-    if name not in RULES:
+    if not isinstance(name, str) or name not in RULES:
         raise ValueError(f"no rule {name!r}")
     return RULES[name].model_validate(given)
 

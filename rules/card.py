@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from biosim.network import Network
-from biosim.populations import Denoising
 from rules.rule import Rule
-
-SIGNATURES = {True: "yes", False: "no"}
+from rules.stack import OUTPUT
 
 
 def facts(rule: Rule, network: Network) -> dict[str, Any]:
     """Return what is true of a rule on a network, read off the network itself."""
-    plasticities = {p.plasticity for p in network.projections if p.plasticity is not None}
-    plasticities |= {
-        p.model.plasticity for p in network.populations if isinstance(p.model, Denoising)
-    }
-    reads = sorted({line for plasticity in plasticities for line in plasticity.reads.lines()})
+    reads: dict[str, None] = {}  # in the order of the network, each once
+    for population in network.populations:
+        beside = " (read-out)" if rule.reads_out and population.name == OUTPUT else ""
+        for plasticity in network.plasticities(population.name):
+            reads |= dict.fromkeys(line + beside for line in plasticity.reads.lines())
     tied = network.tied()
     return {
         "name": rule.name,
@@ -25,12 +23,12 @@ def facts(rule: Rule, network: Network) -> dict[str, Any]:
         "source": rule.source,
         "equations": rule.equations,
         "locality": rule.locality,
-        "reads": reads,
+        "reads": list(reads),
         "pathways": {
             pathway.name: f"{pathway.meaning} ({len(pathway.projections)} projections)"
             for pathway in network.pathways
         },
-        "weight_transport": SIGNATURES[bool(tied)],
+        "weight_transport": "yes" if tied else "no",
         "phases": [
             phase.name + (f" x{len(phase.polarity)}" if len(phase.polarity) > 1 else "")
             for phase in network.phases

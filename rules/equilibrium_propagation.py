@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from biosim.contracts import Memory
@@ -52,6 +52,14 @@ class ContrastiveHebb:
         return {"weight": signed.t() @ seen.pre.settled, "bias": signed.sum(0)}, memory
 
 
+Rate = Annotated[float, Field(gt=0)]
+
+
+def _several(given: Any) -> Any:
+    """Return one learning rate as a list of one."""
+    return [given] if isinstance(given, int | float) else given
+
+
 class EquilibriumPropagation(Rule):
     """Activity settles to an energy minimum; a nudge of the output makes the error appear."""
 
@@ -66,7 +74,7 @@ class EquilibriumPropagation(Rule):
     locality: ClassVar[str] = "symmetric weights; activity passes both ways at every tick"
 
     name: Literal["equilibrium_propagation"] = "equilibrium_propagation"
-    lr: tuple[float, ...] = Field(
+    lr: Annotated[tuple[Rate, ...], BeforeValidator(_several)] = Field(
         (0.2, 0.05),
         min_length=1,
         description="learning rate of each projection from the input up; the last is repeated",
@@ -84,7 +92,7 @@ class EquilibriumPropagation(Rule):
 
     @property
     def ways(self) -> Ways:
-        """By the output's state at the end of the free phase."""
+        """By the drive of the output at the end of the free phase."""
         return {"free_phase": (FREE, READ)}
 
     def wire(self, stack: Stack) -> Network:

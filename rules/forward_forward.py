@@ -17,7 +17,7 @@ from biosim.contracts import Memory
 from biosim.draws import Draws
 from biosim.events import Kind, Mode, Presentation
 from biosim.locality import Axis, Local, Reads
-from biosim.network import Network, Phase, Population, Projection
+from biosim.network import Network, Pathway, Phase, Population, Projection
 from biosim.populations import Source
 from biosim.populations.activations import by_length
 from rules.rule import (
@@ -55,10 +55,10 @@ class GoodnessGate:
 
     @property
     def reads(self) -> Reads:
-        """pre.activity, post.activity, the goodness of the layer, the polarity of the row."""
+        """pre.activity, post.activity and gain, the layer's goodness, the row's polarity."""
         return Reads(
             pre=("activity",),
-            post=("activity",),
+            post=("activity", "gain"),
             signals=("goodness", "polarity"),
             on="activity",
         )
@@ -69,19 +69,19 @@ class GoodnessGate:
         return {}
 
     def update(self, seen: Local, memory: Memory) -> tuple[Mapping[str, Tensor], Memory]:
-        """Return the mean over pairs of gate * post outer pre.
-
-        A relu at zero is silent on both sides of its slope, so that f' needs no factor.
-        """
+        """Return the mean over pairs of gate * activity * gain outer pre."""
         polarity = seen.signals.polarity
         gate = polarity * torch.sigmoid(polarity * (self.threshold - seen.signals.goodness))
         pairs = polarity.shape[0] / 2
-        error = seen.post.activity * (gate * (2.0 / pairs))
+        error = seen.post.activity * seen.post.gain * (gate * (2.0 / pairs))
         return {"weight": error.t() @ seen.pre.activity, "bias": error.sum(0)}, memory
 
 
 class LabelledInput:
     """Puts a label beside the input: the true one, a wrong one, every one, or none.
+
+    Hinton writes the label over the first ten pixels; small images have none to spare, and a
+    user's own inputs may not be images, so that it gets units of its own.
 
     What is sent is divided by its root mean square, as between all other layers.
 
@@ -167,7 +167,7 @@ class ForwardForward(Stepped):
 
     source: ClassVar[str] = "Hinton 2022 (arXiv 2212.13345), eq. 1 and section 3.3"
     equations: ClassVar[str] = (
-        "g = sum h^2;  dW = lr p sigma(p (theta - g)) 2 h pre^T;  sent on: h / rms(h)"
+        "g = sum h^2;  dW = lr p sigma(p (theta - g)) 2 h f'(a) pre^T;  sent on: h / rms(h)"
     )
     locality: ClassVar[str] = "no pathway from above; goodness is one number a row for the layer"
 
@@ -188,21 +188,31 @@ class ForwardForward(Stepped):
 
     @property
     def ways(self) -> Ways:
-        """By goodness over labels, and by the softmax read-out of a neutral label."""
+        """By goodness over labels, and by the softmax read-out of a neutral label.
+
+        Hinton leaves the first hidden layer out of the sum; in networks of two or three layers
+        all of them answer better.
+        """
         ways: Ways = {"goodness": (CANDIDATES,)}
-        if self._reads_out:
+        if self.reads_out:
             ways["softmax"] = (NEUTRAL,)
         return ways if self.predict == "goodness" else dict(reversed(ways.items()))
 
     @property
-    def _reads_out(self) -> bool:
+    def reads_out(self) -> bool:
+        """Whether a softmax read-out learns from labels beside the layers."""
         return self.with_readout or self.negatives == "hard" or self.predict == "softmax"
+
+    @property
+    def supervised_readout(self) -> bool:
+        """Whether the run's own answer is that of the read-out."""
+        return self.predict == "softmax"
 
     def wire(self, stack: Stack) -> Network:
         """Return the network in which nothing comes down."""
         phases = (
             Phase(CONTRAST, polarity=(1, -1), modes=(Mode.LEARN,)),
-            Phase(NEUTRAL, modes=(Mode.LEARN, Mode.ANSWER) if self._reads_out else ()),
+            Phase(NEUTRAL, modes=(Mode.LEARN, Mode.ANSWER) if self.reads_out else ()),
             Phase(CANDIDATES, modes=(Mode.ANSWER,)),
             Phase(PROBE, modes=(Mode.PROBE,)),
         )
@@ -237,15 +247,20 @@ class ForwardForward(Stepped):
             *up,
             *(score_from(layer, "goodness", (CANDIDATES,)) for layer in layers[1:]),
         ]
-        if self._reads_out:
+        if self.reads_out:
             populations.append(softmax_output(stack.classes))
             projections += self._readout(stack)
         return Network(
             populations=(*populations, judge(stack.classes)),
             projections=tuple(projections),
-            pathways=(readout_label(),) if self._reads_out else (),
+            pathways=self._pathways(),
             phases=phases,
         )
+
+    def _pathways(self) -> tuple[Pathway, ...]:
+        scores = Pathway("scores", (f"{OUTPUT}-{INPUT}",), "class scores, for wrong labels to come")
+        label = (readout_label(),) if self.reads_out else ()
+        return (*label, scores) if self.negatives == "hard" else label
 
     def _readout(self, stack: Stack) -> list[Projection]:
         projections = [

@@ -23,10 +23,14 @@ class Frozen(Stepped):
     )
     equations: ClassVar[str] = "dW_l = 0;  read-out: dV = lr (y - softmax(V h)) h^T"
     locality: ClassVar[str] = "hidden synapses do nothing; the read-out sees the label"
-    supervised_readout: ClassVar[bool] = True
 
     name: Literal["frozen"] = "frozen"
     lr: float = Field(3e-3, gt=0, description="learning rate of the read-out")
+
+    @property
+    def reads_out(self) -> bool:
+        """True: the output reads the hidden layers and learns from labels."""
+        return True
 
     def wire(self, stack: Stack) -> Network:
         """Return the network in which only the read-out is plastic."""

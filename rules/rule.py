@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from biosim.contracts import Plasticity
 from biosim.events import Kind, Mode
 from biosim.network import Network, Pathway, Population, Projection
 from biosim.plasticity import Adam, Decay, ErrorDriven, Sgd
 from biosim.populations import Graded, Judge
-from rules.stack import JUDGE, OUTPUT, Stack
+from rules.stack import INPUT, JUDGE, OUTPUT, Stack
 
 Ways = dict[str, tuple[str, ...]]
 
@@ -28,14 +28,21 @@ class Rule(BaseModel, ABC):
     """What a synapse does, in one or two lines."""
     locality: ClassVar[str]
     """What a layer must know that is not its own, in one sentence."""
-    supervised_readout: ClassVar[bool] = False
-    """Whether the answer is read by a layer that learns from labels while the rest does not."""
-
     name: str
 
     @abstractmethod
     def wire(self, stack: Stack) -> Network:
         """Return the network: populations, projections, pathways, phases."""
+
+    @property
+    def reads_out(self) -> bool:
+        """Whether a layer beside the rule, the output, learns from labels to read the rest."""
+        return False
+
+    @property
+    def supervised_readout(self) -> bool:
+        """Whether the run's own answer is that of such a read-out."""
+        return self.reads_out
 
     @property
     def ways(self) -> Ways:
@@ -50,6 +57,12 @@ class Stepped(Rule):
     optimiser: Literal["adam", "sgd"] = Field("adam", description="how far a step goes")
     momentum: float = Field(0.0, ge=0, lt=1, description="share of the last step kept (sgd)")
     decay: Decay = Field("linear", description="fall of the learning rate over the run")
+
+    @model_validator(mode="after")
+    def _momentum_is_for_sgd(self) -> Self:
+        if self.momentum and self.optimiser != "sgd":
+            raise ValueError("momentum is for rule.optimiser=sgd; adam has its own: leave it out")
+        return self
 
     def step(self, of: Plasticity, lr: float | None = None) -> Plasticity:
         """Return the plasticity whose steps go along `of`."""
@@ -73,7 +86,7 @@ def label_to(target: str, phases: tuple[str, ...] | None = None) -> Projection:
     """Return the projection that brings the label to a layer while it learns."""
     return Projection(
         name=f"label-{target}",
-        source="input",
+        source=INPUT,
         target=target,
         carries="label",
         receptor="target",

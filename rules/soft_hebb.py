@@ -79,7 +79,6 @@ class SoftHebb(Rule):
         "u = W x;  y = softmax(gain u);  dW = lr y (x - u W);  read-out: delta rule on relu(u)"
     )
     locality: ClassVar[str] = "no pathway; the softmax is over the layer"
-    supervised_readout: ClassVar[bool] = True
 
     name: Literal["soft_hebb"] = "soft_hebb"
     lr: float = Field(2.0, gt=0, description="learning rate at the start of the run")
@@ -88,6 +87,11 @@ class SoftHebb(Rule):
     )
     gain: float = Field(30.0, gt=0, description="gain of the softmax, 1 / temperature")
     readout_lr: float = Field(0.1, gt=0, description="learning rate of the read-out")
+
+    @property
+    def reads_out(self) -> bool:
+        """True: the output reads the hidden layers and learns from labels."""
+        return True
 
     def wire(self, stack: Stack) -> Network:
         """Return the network whose hidden layers see no label."""

@@ -72,9 +72,11 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
     by_rule = tables.pop("for", {})
     if not isinstance(by_rule, dict):
         raise ScenarioError(f"for: got {by_rule!r}; expected tables named after rules")
-    for name in by_rule:
+    for name, table in by_rule.items():
         if name not in RULES:
             raise ScenarioError(f"for.{name}: no such rule" + nearest(name, RULES))
+        if not isinstance(table, dict):
+            raise ScenarioError(f"for.{name}: got {table!r}; expected tables such as run or rule")
     given = [_parsed(override) for override in overrides]
     paths = [path for path, _ in given]
     if ["data", "file"] in paths and ["data", "name"] not in paths:
@@ -83,7 +85,7 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
         _set(tables, path, value)
     table = tables.get("rule")
     name = table.get("name", "backprop") if isinstance(table, dict) else "backprop"
-    _merge(tables, by_rule.get(name, {}))
+    _merge(tables, by_rule.get(str(name), {}))
     for path, value in given:  # what was asked for on the command line stands above all
         _set(tables, path, value)
     rule = tables.get("rule", {"name": "backprop"})

@@ -23,6 +23,7 @@ from torch import Tensor
 from biosim.contracts import Plasticity
 from biosim.draws import Draws
 from biosim.events import NEVER, Event, Mode, Presentation, Tick, Window
+from biosim.locality import Offers
 from biosim.network import NetworkError, Projection
 from biosim.populations.site import Site, require
 from biosim.populations.synapses import Synapses
@@ -69,6 +70,8 @@ class Denoising:
     ) -> None:
         """Raise NetworkError if a projection uses a receptor or variable it does not have."""
         require(name, "denoising", incoming, outgoing, RECEPTORS, ("state",))
+        offers = Offers(("activity",), ("apical", "gain"), ("progress",), ("apical",))
+        offers.check(name, type(self.plasticity).__name__, self.plasticity.reads)
         if not 0.0 < self.signal_before < self.signal_after < 1.0:
             raise NetworkError(
                 f"block {name!r} has abar {self.signal_before} before and {self.signal_after} "

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from biosim.events import NEVER, Event, Mode, Presentation, Tick, Window
+from biosim.locality import Moment, Offers
 from biosim.network import NetworkError, Projection
 from biosim.populations.activations import (
     ACTIVATIONS,
@@ -28,7 +29,9 @@ from biosim.populations.site import Site, require
 
 RECEPTORS = ("basal", "apical", "target")
 SENT_FORWARD = ("activity", "direction", "contrast", "goodness")
-SENT_CORRECTED = ("delta",)
+PRE = ("activity",)
+POST = ("activity", "drive", "apical", "gain", "share", "goodness", "weight_sum")
+SIGNALS = ("polarity", "goodness", "progress")
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,20 @@ class Graded:
         self, name: str, incoming: Sequence[Projection], outgoing: Sequence[Projection]
     ) -> None:
         """Raise NetworkError if a projection uses a receptor or variable it does not have."""
-        require(name, "graded", incoming, outgoing, RECEPTORS, SENT_FORWARD + SENT_CORRECTED)
         receptors = {projection.receptor for projection in incoming}
+        moments: tuple[Moment, ...] = ("activity",)
+        if receptors & {"apical", "target"}:
+            moments = ("activity", "apical")
+        offers = Offers(PRE, POST, SIGNALS, moments)
+        sends = (*SENT_FORWARD, "delta")
+        require(name, "graded", incoming, outgoing, RECEPTORS, sends, offers)
         if "basal" not in receptors:
             raise NetworkError(f"population {name!r} has no basal projection; nothing drives it")
+        if self.activation == "softmax" and "apical" in receptors:
+            raise NetworkError(
+                f"population {name!r} is a softmax and gets errors from above; "
+                "a softmax is for the answer: take another activation"
+            )
         if {"apical", "target"} <= receptors:
             raise NetworkError(f"population {name!r} has both an apical and a target projection")
 

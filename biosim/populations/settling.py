@@ -20,11 +20,13 @@ import torch
 from torch import Tensor
 
 from biosim.events import NEVER, Event, Kind, Mode, Presentation, Tick, Window
+from biosim.locality import Offers
 from biosim.network import NetworkError, Projection
 from biosim.populations.activations import ACTIVATIONS, GAINS, ActivationName
 from biosim.populations.site import Site, require
 
 RECEPTORS = ("basal", "apical", "target", "phase")
+OFFERS = Offers(("settled",), ("settled",), ("polarity", "progress"), ("settled",))
 FREE, NUDGED, END, READ = "free", "nudged", "end", "read"
 
 
@@ -66,7 +68,7 @@ class Settling:
         self, name: str, incoming: Sequence[Projection], outgoing: Sequence[Projection]
     ) -> None:
         """Raise NetworkError if a projection uses a receptor or variable it does not have."""
-        require(name, "settling", incoming, outgoing, RECEPTORS, ("rate", "answer"))
+        require(name, "settling", incoming, outgoing, RECEPTORS, ("rate", "answer"), OFFERS)
         for needed in ("basal", "phase"):
             if needed not in {projection.receptor for projection in incoming}:
                 raise NetworkError(f"population {name!r} settles but has no {needed} projection")
@@ -100,6 +102,12 @@ class SettlingActor:
             i: receptor for receptor in RECEPTORS for i, _ in site.afferents(receptor)
         }
         self._phases = site.network.phases
+        for phase in self._phases:
+            if phase.name == NUDGED and len(phase.polarity) != 2:
+                raise NetworkError(
+                    f"phase {NUDGED!r} has polarity {phase.polarity}; expected two signs, whose "
+                    "correlations are compared"
+                )
         self.state: Tensor | None = None
         self.drive: Tensor | None = None
         self.label: Tensor | None = None

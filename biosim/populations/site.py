@@ -12,6 +12,7 @@ from torch import Tensor
 from biosim.contracts import Plasticity
 from biosim.events import Course, Event, Kind, Mode, Presentation, Tick
 from biosim.ledger import LayerCount
+from biosim.locality import Offers
 from biosim.network import Network, NetworkError, Population, Projection
 from biosim.populations.synapses import Synapses
 from biosim.wiring import Dense, Tied
@@ -171,8 +172,15 @@ def require(
     outgoing: Sequence[Projection],
     has: tuple[str, ...],
     sends: tuple[str, ...],
+    offers: Offers | None = None,
 ) -> None:
-    """Raise NetworkError if a projection uses what this kind of population does not have."""
+    """Check the projections of a population against what its kind has.
+
+    Raises:
+        NetworkError: a receptor or variable is used that it does not have, or a plasticity on a
+            population without plastic synapses.
+        LocalityError: a plasticity declares what the population does not offer.
+    """
     receptors = {projection.receptor for projection in incoming}
     carried = {projection.carries for projection in outgoing}
     for used, known, what in ((receptors, has, "receptor"), (carried, sends, "variable")):
@@ -181,3 +189,13 @@ def require(
                 f"population {name!r} ({model}) has no {what} {unknown!r}; "
                 f"it has {', '.join(known) or 'none'}"
             )
+    for projection in incoming:
+        plasticity = projection.plasticity
+        if plasticity is None:
+            continue
+        if offers is None:
+            raise NetworkError(
+                f"projection {projection.name!r} is plastic and ends on {name!r} ({model}), "
+                "which has no plastic synapses"
+            )
+        offers.check(name, type(plasticity).__name__, plasticity.reads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
@@ -65,6 +65,10 @@ class Reel(NamedTuple):
     batch_size: int
     period: int | None
     phases: tuple[int, ...]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Reel:
+        """Return itself: nothing in it ever changes, and the data set is large."""
+        return self
 
 
 class SourceActor:

@@ -103,6 +103,28 @@ def test_a_run_that_diverges_does_not_end_a_comparison(biosim_command: Command) 
     assert Path("two/report.html").is_file()
 
 
+def test_a_comparison_that_cannot_start_overwrites_nothing(biosim_command: Command) -> None:
+    asked = ["compare", "digits", *QUICK, "--rules", "frozen", "--seeds", "1", "--out", "two"]
+    assert biosim_command(*asked).code == 0
+    before = biosim_command.files()
+    done = biosim_command(*asked, "run.start_from=nowhere", "--overwrite")
+    assert (done.code, biosim_command.files()) == (2, before)
+    assert biosim_command(*asked, "--overwrite").code == 0
+    Path("two/frozen/mine.txt").write_text("mine")
+    done = biosim_command(*asked, "--overwrite")
+    assert (done.code, "'frozen/mine.txt', which is no result" in done.err) == (2, True)
+
+
+def test_parameters_go_to_the_rules_that_have_them(biosim_command: Command) -> None:
+    done = biosim_command(
+        "compare", "digits", *QUICK, "rule.gain=7", "--rules", "soft_hebb,frozen",
+        "--seeds", "1", "--out", "two",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    rule = biosim.open_run("two/soft_hebb/seed-0").attrs["scenario"]["rule"]
+    assert rule["gain"] == 7
+
+
 def test_predict_prints_or_writes_answers(biosim_command: Command) -> None:
     biosim_command("run", "digits", *QUICK, "--out", "there")
     np.savez("new.npz", x=np.zeros((3, 64), np.float32))
@@ -209,7 +231,7 @@ REFUSED = {
     "no such file": (["run", "digits", "data.file=nowhere.npz"], "nowhere.npz"),
     "NaN in data": (["run", "digits", "data.file=nan.npz"], "nan.npz"),
     "output exists": (["run", "digits", "--out", "taken"], "taken exists"),
-    "output not ours": (["run", "digits", "--out", "taken", "--overwrite"], "no results of biosim"),
+    "output not ours": (["run", "digits", "--out", "taken", "--overwrite"], "is no result of biosim"),
     "output below a file": (["run", "digits", "--out", "nan.npz/out"], "cannot be written"),
     "negative delay": (["run", "digits", "network.delay=-1"], "network.delay: got -1"),
     "short period": (
@@ -218,6 +240,11 @@ REFUSED = {
     ),
     "no CUDA device": (["run", "digits", "run.device=cuda:97"], "run.device"),
     "no run to start from": (["run", "digits", "run.start_from=nowhere"], "nowhere holds no run"),
+    "no run to validate from": (["validate", "digits", "run.start_from=nowhere"], "holds no run"),
+    "no run to compare from": (
+        ["compare", "digits", "run.start_from=nowhere"], "nowhere holds no run",
+    ),
+    "a parameter of no rule": (["compare", "digits", "rule.lrr=1"], "rule.lrr: unknown key"),
     "no rule to compare": (["compare", "digits", "--rules", "hebb"], "no rule 'hebb'"),
     "a rule twice": (["compare", "digits", "--rules", "noprop,noprop"], "expected each once"),
     "no seeds": (["compare", "digits", "--seeds", "0"], "got 0 seeds"),

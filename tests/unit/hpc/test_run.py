@@ -15,9 +15,9 @@ from hpc import run
 from hpc.predict import predict, write_prediction
 from hpc.stored import stored_parameters, stored_scenario
 from rules import RULES
-from scenarios.data import digits
+from scenarios.data import Dataset, digits
 from scenarios.reading import read_tree, resolve, with_rule
-from scenarios.scenario import Scenario
+from scenarios.scenario import Data, Scenario
 
 SMALL = ["network.hidden=[8]", "run.batch_size=128", "record.samples=7"]
 
@@ -132,12 +132,19 @@ def test_a_run_that_diverges_names_epoch_and_layer_and_keeps_what_it_recorded(
     tmp_path: Path,
 ) -> None:
     scenario = small("backprop", "rule.optimiser=sgd", "rule.lr=1e30", epochs=4)
-    with pytest.raises(DivergedError, match=r"layer 'hidden1' became .* in epoch 1 of backprop"):
+    with pytest.raises(
+        DivergedError, match=r"layers hidden1, output became .* in epoch 1 of backprop"
+    ):
         run(scenario, tmp_path / "out")
     tree = biosim.open_run(tmp_path / "out")
     assert tree.attrs["status"] == "diverged"
     assert "lower rule.lr" in tree.attrs["error"]
-    assert tree["learning"].epoch.values.tolist() == [0, 1]
+    assert tree.attrs["committed_epoch"] == 1
+    assert tree["learning"].accuracy.sel(epoch=[0, 1]).notnull().all()
+    assert tree["learning"].accuracy.sel(epoch=[2, 3, 4]).isnull().all()
+    assert tree["ledger"].attrs["samples"] > 0
+    progress = json.loads((tmp_path / "out" / "progress.json").read_text())
+    assert (progress["status"], progress["epoch"]) == ("diverged", 1)
 
 
 def test_an_output_that_exists_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -152,9 +159,91 @@ def test_an_output_that_exists_is_refused_and_left_alone(tmp_path: Path) -> None
 
 def test_overwriting_never_removes_what_biosim_did_not_make(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputError, match=r"holds no results of biosim.*'thesis.tex'"):
+    with pytest.raises(OutputError, match=r"holds 'thesis.tex', which is no result"):
         run(small("frozen"), tmp_path, overwrite=True)
+    run(small("frozen"), tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("what I saw")
+    with pytest.raises(OutputError, match=r"holds 'notes.txt', which is no result"):
+        run(small("frozen"), tmp_path / "out", overwrite=True)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    assert (tmp_path / "out" / "notes.txt").read_text() == "what I saw"
+
+
+def test_a_directory_that_another_run_made_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    class Late:
+        def step(self, done: int, total: int, note: str) -> None:
+            raise AssertionError("the run went on")
+
+    def load(self: Data) -> Dataset:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "progress.json").write_text("{}")
+        return digits()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Data, "load", load)
+        with pytest.raises(OutputError, match="exists; choose another --out"):
+            run(small("frozen"), tmp_path / "out", watcher=Late())
+
+
+def test_a_link_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    with pytest.raises(OutputError, match="is a link; give --out the directory itself"):
+        run(small("frozen"), tmp_path / "out", overwrite=True)
+
+
+def test_a_name_that_the_file_system_refuses_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        run(small("frozen"), tmp_path / ("x" * 300))
+
+
+class Stops(Exception):
+    """A run is killed."""
+
+
+def test_a_run_that_stopped_can_be_opened_and_gives_its_last_weights(tmp_path: Path) -> None:
+    opened = []
+
+    class Watches:
+        def step(self, done: int, total: int, note: str) -> None:
+            opened.append(biosim.open_run(tmp_path / "out").attrs["committed_epoch"])
+            if done == 2:
+                raise Stops("enough")
+
+    with pytest.raises(Stops):
+        scenario = small("backprop", "record.weights=every", epochs=4)
+        run(scenario, tmp_path / "out", watcher=Watches())
+    assert opened == [-1, 0, 1]
+    tree = biosim.open_run(tmp_path / "out")
+    assert (tree.attrs["status"], tree.attrs["error"]) == ("failed", "enough")
+    weight = tree["weights/input-hidden1"].weight
+    assert weight.sel(snapshot=2).notnull().all()
+    assert weight.sel(snapshot=3).isnull().all()
+    last = stored_parameters(tmp_path / "out")["input-hidden1"]["weight"]
+    np.testing.assert_array_equal(last, weight.sel(snapshot=2))
+
+
+def test_a_damaged_store_is_one_line(tmp_path: Path) -> None:
+    run(small("frozen"), tmp_path / "out")
+    meta = tmp_path / "out" / "run.zarr" / "learning" / "accuracy" / "zarr.json"
+    meta.write_text(meta.read_text().replace('"split",', '"epoch",'))
+    with pytest.raises(OutputError, match="is damaged"):
+        biosim.open_run(tmp_path / "out")
+
+
+def test_weights_that_are_not_finite_are_not_used(tmp_path: Path) -> None:
+    scenario = small("backprop", "rule.optimiser=sgd", "rule.lr=1e30", "record.weights=[1]")
+    with pytest.raises(DivergedError):
+        run(scenario, tmp_path / "out")
+    with pytest.raises(OutputError, match="not finite .status diverged.; take a run that ended"):
+        stored_parameters(tmp_path / "out")
+
+
+def test_chosen_samples_are_recorded_by_their_position(tmp_path: Path) -> None:
+    run(small("backprop", "record.samples=[5,3]"), tmp_path / "out")
+    activity = biosim.open_run(tmp_path / "out")["activity/hidden1"]
+    assert activity.sample.values.tolist() == [5, 3]
+    assert activity.label.values.tolist() == digits().test.y[[5, 3]].tolist()
 
 
 def test_an_output_that_is_a_file_or_below_one_is_refused(tmp_path: Path) -> None:
@@ -177,7 +266,7 @@ def test_predictions_equal_the_accuracy_that_was_stored(tmp_path: Path) -> None:
         assert (stored["labels"] == prediction.labels).all()
     with pytest.raises(OutputError, match="exists; choose another"):
         write_prediction(tmp_path / "answers.npz", prediction)
-    with pytest.raises(OutputError, match="is not an .npz file"):
+    with pytest.raises(OutputError, match=r"is not an \.npz file"):
         write_prediction(tmp_path / "answers.csv", prediction)
     with pytest.raises(OutputError, match="cannot be written"):
         write_prediction(tmp_path / "nowhere" / "answers.npz", prediction)
@@ -186,12 +275,12 @@ def test_predictions_equal_the_accuracy_that_was_stored(tmp_path: Path) -> None:
 def test_samples_of_another_size_cannot_be_predicted(tmp_path: Path) -> None:
     run(small("frozen"), tmp_path / "out")
     np.savez(tmp_path / "other.npz", x=np.zeros((2, 5), np.float32))
-    with pytest.raises(BiosimError, match="has 5 features a sample; .* learnt from 64"):
+    with pytest.raises(BiosimError, match=r"has 5 features a sample; .* learnt from 64"):
         predict(tmp_path / "out", tmp_path / "other.npz")
 
 
 def test_a_run_without_weights_gives_none(tmp_path: Path) -> None:
-    run(small("frozen", "record.weights=[99]"), tmp_path / "out")
+    run(small("frozen", "record.weights=[]"), tmp_path / "out")
     with pytest.raises(OutputError, match="stored no weights; run it again"):
         stored_parameters(tmp_path / "out")
 
@@ -208,7 +297,7 @@ def test_a_store_of_another_layout_is_not_opened(tmp_path: Path) -> None:
     run(small("frozen"), tmp_path / "out")
     meta = tmp_path / "out" / "run.zarr" / "zarr.json"
     meta.write_text(meta.read_text().replace("biosim-1", "biosim-99"))
-    with pytest.raises(OutputError, match="biosim-99.*this version reads biosim-1"):
+    with pytest.raises(OutputError, match=r"biosim-99.*this version reads biosim-1"):
         biosim.open_run(tmp_path / "out")
 
 

@@ -28,6 +28,10 @@ def test_given_layer_sizes_that_fit_are_accepted(data: Dataset) -> None:
         (["network.inputs=100"], "network.inputs is 100; digits has 64 features"),
         (["network.outputs=7"], "network.outputs is 7; digits has 10 classes"),
         (["run.batch_size=5000"], "run.batch_size is 5000; digits has 1437 samples"),
+        (["run.device=cuda:97"], "run.device is cuda:97; this machine shows"),
+        (["record.weights=[99]"], "record.weights asks for epoch 99; the run has 40"),
+        (["record.activity=[0,41]"], "record.activity asks for epoch 41; the run has 40"),
+        (["record.samples=[360]"], "record.samples asks for test sample 360; digits has 360"),
         (
             ["rule.name=equilibrium_propagation", "run.period=3"],
             "run.period is 3; the phases of equilibrium_propagation take 14 ticks",
