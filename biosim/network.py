@@ -153,9 +153,11 @@ class Network:
                         f"the network has {', '.join(self.projection_at)}"
                     )
         led = {name for pathway in self.pathways for name in pathway.projections}
+        senders = {projection.source for projection in self.projections}
         for projection in self.projections:
-            distant = projection.kind != Kind.ACTIVITY and Mode.LEARN in projection.modes
-            if distant and projection.name not in led:
+            # What ends where nothing goes on, as scores do at a judge, cannot reach a synapse.
+            distant = projection.kind != Kind.ACTIVITY and projection.target in senders
+            if distant and Mode.LEARN in projection.modes and projection.name not in led:
                 raise NetworkError(
                     f"projection {projection.name!r} brings {projection.kind.name.lower()} events "
                     "while the network learns, but belongs to no pathway; add it to one: a "

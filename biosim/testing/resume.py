@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from biosim.contracts import Ranks
@@ -34,6 +34,8 @@ class ResumeLaws(NetworkLaws):
 
     @few_examples
     @given(plan=plans(), share=st.integers(0, 99))
+    @example(plan=Plan(), share=33)
+    @example(plan=Plan(pause=0), share=70)
     def test_a_restored_run_equals_an_uninterrupted_one(self, plan: Plan, share: int) -> None:
         """One rank stops after `share` percent of the ticks and goes on in a new simulation."""
         self._stopped_and_restored(plan, share, 1, 1)

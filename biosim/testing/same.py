@@ -47,7 +47,7 @@ def differences(got: object, expected: object, path: str) -> Iterator[str]:
     elif isinstance(got, Mapping) and isinstance(expected, Mapping):
         if got.keys() != expected.keys():
             yield f"{here} has {sorted(map(str, got))}, expected {sorted(map(str, expected))}"
-        for key in got.keys() & expected.keys():
+        for key in [key for key in expected if key in got]:
             yield from differences(got[key], expected[key], f"{path}[{key!r}]")
     elif isinstance(got, list | tuple) and isinstance(expected, list | tuple):
         if len(got) != len(expected):

@@ -32,7 +32,10 @@ NETWORK = Network(
         Projection("label", "input", "output", "label", "target", Kind.TARGET, 4),
         Projection("score", "output", "judge", "activity", "score", Kind.SCORE, 2),
     ),
-    pathways=(Pathway("error", ("down",), "the error"),),
+    pathways=(
+        Pathway("error", ("down",), "the error"),
+        Pathway("label", ("label",), "the label"),
+    ),
     phases=(Phase("first", 0, 3), Phase("second", 3, 4, modes=(Mode.LEARN,)), Phase("third", 9)),
 )
 
@@ -58,6 +61,13 @@ def test_a_learning_presentation_takes_as_long_as_its_phases() -> None:
     assert replace(NETWORK, phases=(*NETWORK.phases[:2], asked)).learning_ticks == 7
 
 
+def test_what_is_distant_enters_by_a_pathway_or_not_at_all() -> None:
+    (error, label) = NETWORK.pathways
+    for left, name in ((error, "label"), (label, "down")):
+        with pytest.raises(NetworkError, match=f"'{name}' brings .* belongs to no pathway"):
+            replace(NETWORK, pathways=(left,))
+
+
 def test_tied_projections_are_listed() -> None:
     assert [p.name for p in NETWORK.tied()] == ["down"]
 
@@ -66,7 +76,7 @@ def test_all_delays_can_be_changed_at_once() -> None:
     later = NETWORK.delayed(7)
     assert {p.delay for p in later.projections} == {7}
     assert later.delayed(1).shortest_delay == 1
-    with pytest.raises(NetworkError, match="'up' has a delay of 0 ticks; expected at least 1"):
+    with pytest.raises(NetworkError, match="'up' has a delay of 0 ticks; expected a whole number"):
         NETWORK.delayed(0)
 
 
@@ -103,7 +113,15 @@ def test_all_delays_can_be_changed_at_once() -> None:
         ),
         (
             {"projections": changed("up", delay=0)},
-            "projection 'up' has a delay of 0 ticks; expected at least 1: every event takes time",
+            "projection 'up' has a delay of 0 ticks; expected a whole number, at least 1: every",
+        ),
+        (
+            {"projections": changed("up", delay=1.5)},
+            "projection 'up' has a delay of 1.5 ticks; expected a whole number, at least 1: every",
+        ),
+        (
+            {"phases": (Phase("first", -3, 0, ()),)},
+            r"phase 'first' starts at -3, takes 0 ticks and has polarity \(\); expected whole",
         ),
         (
             {"projections": changed("up", phases=("first", "fourth"))},

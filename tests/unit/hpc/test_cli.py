@@ -231,7 +231,7 @@ REFUSED = {
     "no such file": (["run", "digits", "data.file=nowhere.npz"], "nowhere.npz"),
     "NaN in data": (["run", "digits", "data.file=nan.npz"], "nan.npz"),
     "output exists": (["run", "digits", "--out", "taken"], "taken exists"),
-    "output not ours": (["run", "digits", "--out", "taken", "--overwrite"], "is no result of biosim"),
+    "output not ours": (["run", "digits", "--out", "taken", "--overwrite"], "is no result of"),
     "output below a file": (["run", "digits", "--out", "nan.npz/out"], "cannot be written"),
     "negative delay": (["run", "digits", "network.delay=-1"], "network.delay: got -1"),
     "short period": (

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import zarr
 
 import biosim
 from biosim.errors import BiosimError, DivergedError, OutputError
@@ -210,8 +211,8 @@ def test_a_run_that_stopped_can_be_opened_and_gives_its_last_weights(tmp_path: P
             if done == 2:
                 raise Stops("enough")
 
+    scenario = small("backprop", "record.weights=every", epochs=4)
     with pytest.raises(Stops):
-        scenario = small("backprop", "record.weights=every", epochs=4)
         run(scenario, tmp_path / "out", watcher=Watches())
     assert opened == [-1, 0, 1]
     tree = biosim.open_run(tmp_path / "out")
@@ -225,9 +226,9 @@ def test_a_run_that_stopped_can_be_opened_and_gives_its_last_weights(tmp_path: P
 
 def test_a_damaged_store_is_one_line(tmp_path: Path) -> None:
     run(small("frozen"), tmp_path / "out")
-    meta = tmp_path / "out" / "run.zarr" / "learning" / "accuracy" / "zarr.json"
-    meta.write_text(meta.read_text().replace('"split",', '"epoch",'))
-    with pytest.raises(OutputError, match="is damaged"):
+    epoch = zarr.open_array(tmp_path / "out" / "run.zarr" / "learning" / "epoch", mode="r+")
+    epoch.resize((1,))
+    with pytest.raises(OutputError, match=r"is damaged: .*epoch"):
         biosim.open_run(tmp_path / "out")
 
 
@@ -235,7 +236,7 @@ def test_weights_that_are_not_finite_are_not_used(tmp_path: Path) -> None:
     scenario = small("backprop", "rule.optimiser=sgd", "rule.lr=1e30", "record.weights=[1]")
     with pytest.raises(DivergedError):
         run(scenario, tmp_path / "out")
-    with pytest.raises(OutputError, match="not finite .status diverged.; take a run that ended"):
+    with pytest.raises(OutputError, match=r"not finite \(status diverged\); take a run"):
         stored_parameters(tmp_path / "out")
 
 

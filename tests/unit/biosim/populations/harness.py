@@ -10,7 +10,7 @@ from biosim.contracts import Actor, Memory, Model
 from biosim.events import Course, Event, Mode, Presentation, Window
 from biosim.ledger import LayerCount
 from biosim.locality import Axis, Local, Reads
-from biosim.network import Network, Phase, Population, Projection
+from biosim.network import Network, Pathway, Phase, Population, Projection
 from biosim.populations import Source
 from biosim.populations.site import Site
 
@@ -61,6 +61,7 @@ def network(
             Population(ABOVE, 2, Anything()),
         ),
         projections=projections,
+        pathways=(Pathway("all", tuple(p.name for p in projections), "whatever is not activity"),),
         phases=phases,
     )
 

@@ -144,15 +144,29 @@ def test_feedback_may_come_before_the_activity() -> None:
     assert event.payload.shape == (5, 4)
 
 
+# The sum of these depends on which two come first.
+UNLIKE = {"a": 1e16, "b": -1e16, "c": 1.0}
+ORDERS = [("a", "b", "c"), ("c", "b", "a"), ("b", "c", "a")]
+
+
+def test_three_drives_are_summed_in_a_fixed_order() -> None:
+    for order in ORDERS:
+        projections = [up(name, weights=None) for name in UNLIKE]
+        wired = network(Graded("linear"), *projections, out("activity"))
+        actor = built(wired)
+        for tick, name in enumerate(order, start=1):
+            payload = torch.full((1, 4), UNLIKE[name], dtype=PRE.dtype)
+            sent = advanced(actor, arriving(wired, name, payload, tick), tick=tick)
+        assert sent[0].payload.tolist() == [[1.0] * 4]
+
+
 def test_three_feedbacks_are_summed_in_a_fixed_order() -> None:
-    names = ("a", "b", "c")
-    payloads = dict(zip(names, (1e16, -1e16, 1.0), strict=True))
-    for order in (names, ("c", "b", "a"), ("b", "c", "a")):
-        wired = network(Graded("linear"), up(), *map(down, names), out("delta"))
+    for order in ORDERS:
+        wired = network(Graded("linear"), up(), *map(down, UNLIKE), out("delta"))
         actor = built(wired)
         advanced(actor, arriving(wired, "up", PRE[:1]))
         for tick, name in enumerate(order, start=2):
-            payload = torch.full((1, 4), payloads[name], dtype=PRE.dtype)
+            payload = torch.full((1, 4), UNLIKE[name], dtype=PRE.dtype)
             sent = advanced(actor, arriving(wired, name, payload, tick), tick=tick)
         assert sent[0].payload.tolist() == [[1.0] * 4]
 
