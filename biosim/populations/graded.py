@@ -71,6 +71,12 @@ class Graded:
         require(name, "graded", incoming, outgoing, RECEPTORS, sends, offers)
         if "basal" not in receptors:
             raise NetworkError(f"population {name!r} has no basal projection; nothing drives it")
+        for projection in incoming:
+            if projection.plasticity is not None and projection.receptor != "basal":
+                raise NetworkError(
+                    f"projection {projection.name!r} is plastic and ends on {name!r} "
+                    f"({projection.receptor}); only basal synapses learn"
+                )
         if self.activation == "softmax" and "apical" in receptors:
             raise NetworkError(
                 f"population {name!r} is a softmax and gets errors from above; "

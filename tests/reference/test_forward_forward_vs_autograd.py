@@ -20,8 +20,17 @@ from tests.reference.tasks import Parameters, Tap, Task, copied, relative_error
 
 RATE, THRESHOLD, TOLERANCE = 0.01, 0.3, 1e-9
 
+RHO: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "hard_sigmoid": lambda drive: drive.clamp(0.0, 1.0),
+    "linear": lambda drive: drive,
+}
+
 tasks = st.builds(
     Task,
+    activation=st.sampled_from(list(RHO)),
     hidden=st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple),
     inputs=st.integers(1, 9),
     classes=st.integers(2, 5),
@@ -66,7 +75,7 @@ def learnt_by_autograd(
     flat = [tensor.requires_grad_() for layer in layers for tensor in layer.values()]
     below, loss = shown, torch.zeros((), dtype=shown.dtype)
     for layer in layers:
-        h = torch.relu(linear(below, layer["weight"], layer["bias"]))
+        h = RHO[task.activation or "relu"](linear(below, layer["weight"], layer["bias"]))
         true, false = goodness(h).chunk(2)
         threshold = THRESHOLD * h.shape[1]
         loss = loss + (softplus(threshold - true) + softplus(false - threshold)).mean()

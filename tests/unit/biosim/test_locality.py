@@ -6,6 +6,7 @@ from biosim.locality import (
     LAYER_WIDE,
     Local,
     LocalityError,
+    Offers,
     Reads,
     View,
     axis_shape,
@@ -97,6 +98,40 @@ def test_memory_is_restricted_along_its_axis(axis, kept) -> None:
 )
 def test_memory_has_the_shape_of_its_axis(axis, shape) -> None:
     assert axis_shape(axis, n_pre=3, n_post=4) == shape
+
+
+OFFERS = Offers(("activity",), ("gain", "apical"), (), ("apical", "settled"))
+
+
+@pytest.mark.parametrize(
+    ("reads", "message"),
+    [
+        (
+            Reads(post=("calcium",), on="apical"),
+            r"plasticity Mine declares post\.calcium; population 'here' has gain, apical there",
+        ),
+        (
+            Reads(signals=("reward",), on="apical"),
+            r"plasticity Mine declares signals\.reward; population 'here' has nothing there",
+        ),
+        (
+            Reads(synapse=("delay",), on="apical"),
+            r"plasticity Mine declares synapse\.delay; population 'here' has weight there",
+        ),
+        (
+            Reads(on="activity"),
+            "plasticity Mine wakes on 'activity'; population 'here' wakes its synapses on "
+            "apical, settled",
+        ),
+    ],
+)
+def test_a_declaration_that_a_population_cannot_meet_is_refused(reads, message: str) -> None:
+    with pytest.raises(LocalityError, match=message):
+        OFFERS.check("here", "Mine", reads)
+
+
+def test_a_declaration_that_a_population_meets_is_accepted() -> None:
+    OFFERS.check("here", "Mine", Reads(("activity",), ("apical",), ("weight",), (), "settled"))
 
 
 def test_signals_are_added_once_and_nothing_else_changes() -> None:

@@ -80,6 +80,13 @@ def test_answering_and_probing_change_no_weight_and_count_nothing() -> None:
     assert {name: tuple(a.shape) for name, a in activity.items()} == {"output": (10, 2)}
 
 
+def test_a_phase_that_does_not_answer_is_refused() -> None:
+    with pytest.raises(
+        NetworkError, match="phase 'backward' takes no part in answering; .*forward"
+    ):
+        simulation().answer(X, ("forward", "backward"))
+
+
 def test_finish_says_whether_everything_is_dealt_with() -> None:
     simulated = simulation(batches=2)
     simulated.begin_epoch(X, Y, 0, batch_size=5)

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from biosim.errors import BiosimError
 from biosim.events import Kind, Mode
 from biosim.locality import Reads
 from biosim.network import NetworkError, Phase, Projection
@@ -266,6 +269,18 @@ def test_a_variable_that_is_not_there_at_the_moment_is_refused(missing: str) -> 
     ("projections", "message"),
     [
         ((), "'here' has no basal projection; nothing drives it"),
+        (
+            (up(), replace(down(weights=DENSE), plasticity=Spy(Reads()))),
+            r"'down' is plastic and ends on 'here' \(apical\); only basal synapses learn",
+        ),
+        (
+            (up(reads=Reads(post=("calcium",))),),
+            r"plasticity Spy declares post\.calcium; population 'here' has activity, drive",
+        ),
+        (
+            (up(reads=Reads(on="apical")),),
+            "Spy wakes on 'apical'; population 'here' wakes its synapses on activity$",
+        ),
         ((up(), down(), LABEL), "'here' has both an apical and a target projection"),
         (
             (up(), Projection("odd", BELOW, HERE, "x", "image")),
@@ -278,5 +293,10 @@ def test_a_variable_that_is_not_there_at_the_moment_is_refused(missing: str) -> 
     ],
 )
 def test_what_a_graded_population_cannot_do_is_refused(projections, message: str) -> None:
-    with pytest.raises(NetworkError, match=message):
+    with pytest.raises(BiosimError, match=message):
         network(Graded(), *projections)
+
+
+def test_an_error_from_above_does_not_reach_a_softmax() -> None:
+    with pytest.raises(NetworkError, match="'here' is a softmax and gets errors from above"):
+        network(Graded("softmax"), up(), down())

@@ -235,6 +235,13 @@ def test_a_probe_keeps_the_settled_states_once() -> None:
     assert run.actor.activity() is None
 
 
+@pytest.mark.parametrize("polarity", [(1,), (1, 0, -1)])
+def test_a_nudge_has_two_signs(polarity: tuple[int, ...]) -> None:
+    message = r"phase 'nudged' has polarity .*; expected two signs, whose correlations"
+    with pytest.raises(NetworkError, match=message):
+        built(wired(polarity))
+
+
 @pytest.mark.parametrize(
     ("model", "projections", "message"),
     [

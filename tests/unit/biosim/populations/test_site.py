@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from biosim.events import Course, Kind, Mode, Presentation
 from biosim.ledger import LayerCount
+from biosim.locality import LocalityError, Offers, Reads
 from biosim.network import Network, NetworkError, Phase, Projection
 from biosim.populations.site import Site, require
 from biosim.wiring import Dense, Tied
@@ -13,6 +16,7 @@ from tests.unit.biosim.populations.harness import (
     FLOAT,
     HERE,
     Anything,
+    Spy,
     network,
     numbers,
 )
@@ -121,3 +125,16 @@ def test_what_a_kind_of_population_has_not_is_refused(has, sends, message: str) 
     with pytest.raises(NetworkError, match=message):
         require(HERE, "odd", [UP], [out], has, sends)
     require(HERE, "odd", [UP], [out], ("basal", "more"), ("y", "more"))
+
+
+def test_a_plasticity_needs_a_population_with_plastic_synapses() -> None:
+    plastic = replace(UP, plasticity=Spy(Reads()))
+    message = r"'up' is plastic and ends on 'here' \(odd\), which has no plastic synapses"
+    with pytest.raises(NetworkError, match=message):
+        require(HERE, "odd", [plastic], [], ("basal",), ())
+    offers = Offers(("x",), (), (), ("activity",))
+    require(HERE, "odd", [plastic], [], ("basal",), (), offers)
+    with pytest.raises(LocalityError, match=r"Spy declares pre\.y; population 'here' has x"):
+        require(
+            HERE, "odd", [replace(UP, plasticity=Spy(Reads(("y",))))], [], ("basal",), (), offers
+        )
