@@ -82,7 +82,7 @@ def test_answering_and_probing_change_no_weight_and_count_nothing() -> None:
 
 def test_a_phase_that_does_not_answer_is_refused() -> None:
     with pytest.raises(
-        NetworkError, match="phase 'backward' takes no part in answering; .*forward"
+        NetworkError, match=r"phase 'backward' takes no part in answering; .*forward"
     ):
         simulation().answer(X, ("forward", "backward"))
 
