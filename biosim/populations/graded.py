@@ -68,7 +68,7 @@ class Graded:
             moments = ("activity", "apical")
         offers = Offers(PRE, POST, SIGNALS, moments)
         sends = (*SENT_FORWARD, "delta")
-        require(name, "graded", incoming, outgoing, RECEPTORS, sends, offers)
+        require(name, "graded", incoming, outgoing, RECEPTORS, sends, ("basal", "apical"), offers)
         if "basal" not in receptors:
             raise NetworkError(f"population {name!r} has no basal projection; nothing drives it")
         for projection in incoming:

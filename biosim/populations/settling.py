@@ -68,7 +68,8 @@ class Settling:
         self, name: str, incoming: Sequence[Projection], outgoing: Sequence[Projection]
     ) -> None:
         """Raise NetworkError if a projection uses a receptor or variable it does not have."""
-        require(name, "settling", incoming, outgoing, RECEPTORS, ("rate", "answer"), OFFERS)
+        sends = ("rate", "answer")
+        require(name, "settling", incoming, outgoing, RECEPTORS, sends, ("basal",), OFFERS)
         for needed in ("basal", "phase"):
             if needed not in {projection.receptor for projection in incoming}:
                 raise NetworkError(f"population {name!r} settles but has no {needed} projection")

@@ -172,13 +172,14 @@ def require(
     outgoing: Sequence[Projection],
     has: tuple[str, ...],
     sends: tuple[str, ...],
+    weighted: tuple[str, ...] = (),
     offers: Offers | None = None,
 ) -> None:
     """Check the projections of a population against what its kind has.
 
     Raises:
-        NetworkError: a receptor or variable is used that it does not have, or a plasticity on a
-            population without plastic synapses.
+        NetworkError: a receptor or variable is used that it does not have, or dense weights end
+            at a receptor other than those that are `weighted`.
         LocalityError: a plasticity declares what the population does not offer.
     """
     receptors = {projection.receptor for projection in incoming}
@@ -190,12 +191,10 @@ def require(
                 f"it has {', '.join(known) or 'none'}"
             )
     for projection in incoming:
-        plasticity = projection.plasticity
-        if plasticity is None:
-            continue
-        if offers is None:
+        if isinstance(projection.weights, Dense) and projection.receptor not in weighted:
             raise NetworkError(
-                f"projection {projection.name!r} is plastic and ends on {name!r} ({model}), "
-                "which has no plastic synapses"
+                f"projection {projection.name!r} has dense weights and ends on {name!r} ({model}) "
+                f"at {projection.receptor!r}; there are synapses at {', '.join(weighted) or 'none'}"
             )
-        offers.check(name, type(plasticity).__name__, plasticity.reads)
+        if projection.plasticity is not None and offers is not None:
+            offers.check(name, type(projection.plasticity).__name__, projection.plasticity.reads)

@@ -71,8 +71,10 @@ def test_a_population_that_offers_nothing_says_so() -> None:
         Offers((), (), (), ()).check("here", "Mine", Reads())
 
 
-def test_synapses_on_a_judge_cannot_be_plastic() -> None:
-    with pytest.raises(NetworkError, match="'up' is plastic and ends on 'judge'"):
+def test_a_judge_has_no_synapses() -> None:
+    with pytest.raises(
+        NetworkError, match=r"'up' has dense weights and ends on 'judge' .* at 'score'; .* none"
+    ):
         Network(
             (Population("input", 2, Source(Plain)), Population("judge", 2, Judge())),
             (

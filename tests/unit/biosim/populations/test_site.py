@@ -124,17 +124,19 @@ def test_what_a_kind_of_population_has_not_is_refused(has, sends, message: str) 
     out = Projection("out", HERE, ABOVE, "y", "basal")
     with pytest.raises(NetworkError, match=message):
         require(HERE, "odd", [UP], [out], has, sends)
-    require(HERE, "odd", [UP], [out], ("basal", "more"), ("y", "more"))
+    require(HERE, "odd", [UP], [out], ("basal", "more"), ("y", "more"), ("basal",))
 
 
-def test_a_plasticity_needs_a_population_with_plastic_synapses() -> None:
-    plastic = replace(UP, plasticity=Spy(Reads()))
-    message = r"'up' is plastic and ends on 'here' \(odd\), which has no plastic synapses"
+def test_dense_weights_end_where_there_are_synapses() -> None:
+    message = r"'up' has dense weights and ends on 'here' \(odd\) at 'basal'; .* synapses at none"
     with pytest.raises(NetworkError, match=message):
-        require(HERE, "odd", [plastic], [], ("basal",), ())
+        require(HERE, "odd", [UP], [], ("basal",), ())
+
+
+def test_a_plasticity_declares_what_its_population_offers() -> None:
+    plastic = replace(UP, plasticity=Spy(Reads()))
     offers = Offers(("x",), (), (), ("activity",))
-    require(HERE, "odd", [plastic], [], ("basal",), (), offers)
+    require(HERE, "odd", [plastic], [], ("basal",), (), ("basal",), offers)
+    undeclared = replace(UP, plasticity=Spy(Reads(("y",))))
     with pytest.raises(LocalityError, match=r"Spy declares pre\.y; population 'here' has x"):
-        require(
-            HERE, "odd", [replace(UP, plasticity=Spy(Reads(("y",))))], [], ("basal",), (), offers
-        )
+        require(HERE, "odd", [undeclared], [], ("basal",), (), ("basal",), offers)
