@@ -29,17 +29,25 @@ class LayerCount:
     updates: int = 0
     lag_ticks: int = 0
     lag_ticks_max: int = 0
+    stale_updates: int = 0
+    stale_updates_max: int = 0
     held_bytes_max: int = 0
     forward: int = 0
     feedback: int = 0
     plasticity: int = 0
 
-    def updated(self, lag: int) -> None:
-        """Count one update that came `lag` ticks after the forward pass."""
+    def updated(self, lag: int, stale: int = 0) -> None:
+        """Count one update.
+
+        Args:
+            lag: ticks since the forward pass that it learns from.
+            stale: updates of the same layer in between.
+        """
         self.updates += 1
         self.lag_ticks += lag
-        if lag > self.lag_ticks_max:
-            self.lag_ticks_max = lag
+        self.stale_updates += stale
+        self.lag_ticks_max = max(self.lag_ticks_max, lag)
+        self.stale_updates_max = max(self.stale_updates_max, stale)
 
     def held(self, held_bytes: int) -> None:
         """Note how many bytes are kept from one tick to the next."""

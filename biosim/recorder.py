@@ -10,10 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from biosim.events import Kind
 from biosim.ledger import LedgerTotals
 from biosim.network import Network
 from biosim.simulation import Simulation
-from biosim.store import RunStore
+from biosim.store import RunStore, flags
 
 
 class Recorder:
@@ -146,10 +147,15 @@ def write_ledger(store: RunStore, network: Network, totals: LedgerTotals) -> Non
             ["projection"],
             {"long_name": f"position of the {end} in ledger/populations"},
         )
+    store.write(
+        "ledger/projections/kind",
+        np.array([p.kind for p in projections], dtype=np.int16),
+        ["projection"],
+        flags([kind.name.lower() for kind in Kind]),
+    )
     for name, values, unit in (
         ("bytes_per_sample", [b / samples for b in totals.sent_bytes], "byte"),
         ("events", totals.sent_events, "1"),
-        ("kind", [int(p.kind) for p in projections], "1"),
         ("tied", [p in network.tied() for p in projections], "1"),
     ):
         store.write(f"ledger/projections/{name}", values, ["projection"], {"units": unit})
@@ -159,6 +165,8 @@ def write_ledger(store: RunStore, network: Network, totals: LedgerTotals) -> Non
         "updates": ([row["updates"] for row in rows], "1"),
         "lag_ticks": ([row["lag_ticks"] / max(1, row["updates"]) for row in rows], "tick"),
         "lag_ticks_max": ([row["lag_ticks_max"] for row in rows], "tick"),
+        "stale_updates": ([row["stale_updates"] / max(1, row["updates"]) for row in rows], "1"),
+        "stale_updates_max": ([row["stale_updates_max"] for row in rows], "1"),
         "held_bytes_max": ([row["held_bytes_max"] for row in rows], "byte"),
     }
     for part in ("forward", "feedback", "plasticity"):

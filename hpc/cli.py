@@ -26,12 +26,12 @@ from hpc.report import write_report
 from hpc.run import run as run_one
 from hpc.show import card_text, rules_text, scenarios_text, starter_text, traces_text
 from hpc.stored import check_start
-from hpc.summary import collect, summarise, table
+from hpc.summary import collect, summarise
+from hpc.table import table
 from rules import RULES
 from scenarios.reading import nearest, read_tree, resolve
 
 app = typer.Typer(
-    help="Simulate and compare networks that learn without backpropagation's shortcuts.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -45,6 +45,21 @@ Overrides = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="directory to make for the results")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace results that are there")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"biosim {biosim.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Simulate and compare networks that learn without backpropagation's shortcuts."""
 
 
 @app.command()

@@ -44,7 +44,7 @@ MORE_COLOURS = ("#332288", "#882255", "#999933", "#117733", "#AA4499", "#DDCC77"
 """For further rules, and further settings of one rule: Tol's muted scheme (2021)."""
 
 POPULATION_COLUMNS = (
-    *("updates", "lag_ticks", "lag_ticks_max", "held_bytes_max"),
+    *("updates", "lag_ticks", "lag_ticks_max", "stale_updates_max", "held_bytes_max"),
     *(f"{part}_multiply_adds" for part in ARITHMETIC),
 )
 

@@ -27,7 +27,8 @@ def stored_parameters(path: str | Path) -> dict[str, dict[str, Tensor]]:
     """Return the last stored weights of a run: {projection: {"weight": ..., "bias": ...}}.
 
     Raises:
-        OutputError: there is no run at `path`, it stored no weights, or they are not finite.
+        OutputError: there is no run at `path`, it stored no weights, they are not of the last
+            epoch that it reached, or they are not finite.
     """
     tree = open_run(path)
     committed = tree.attrs["committed_epoch"]
@@ -37,6 +38,12 @@ def stored_parameters(path: str | Path) -> dict[str, dict[str, Tensor]]:
         written = np.flatnonzero(epochs <= committed)
         if not len(written):
             raise OutputError(f"{path} stored no weights; run it again with record.weights=last")
+        newest = int(epochs[written[-1]])
+        if newest < committed:
+            raise OutputError(
+                f"{path} went on to epoch {committed}, but the last weights it stored are of epoch "
+                f"{newest}; run it to its end, or again with record.weights=every"
+            )
         found[name] = {
             part: torch.from_numpy(group[part].isel(snapshot=int(written[-1])).to_numpy())
             for part in ("weight", "bias")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,16 +33,6 @@ WAY = {Kind.ACTIVITY: "up", Kind.FEEDBACK: "down", Kind.TARGET: "label", Kind.PH
 
 IRRELEVANT = {"run.seed", "run.evaluate_every", "run.pretend_ranks"}
 """Settings, beside those of `record`, that change nothing of what is learnt."""
-
-MEANING = (
-    "Test accuracy: the rule's own way of answering after the last epoch, mean over finished "
-    "seeds ± half the 95 % confidence interval (Student's t); least: the worst seed. samples/s: "
-    "learning only, median over seeds. up, down, broadcast, label: bytes that crossed "
-    "projections for a learning sample. lag: most ticks from a layer's forward pass to its "
-    "update. held: peak bytes that layers keep meanwhile. mult.-adds: of dense products for a "
-    "learning sample. transp.: weight transport, the same weights used at both of their ends."
-)
-SUPERVISED = " * supervised read-out: it learns from labels, by the delta rule, beside the rule."
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +129,7 @@ class Row:
         samples_per_second: learning samples, median over seeds; evaluation left out.
         bytes_per_sample: that crossed projections for a learning sample, by direction.
         lag_ticks_max: most ticks between a layer's forward pass and its update.
+        stale_updates_max: most updates of a layer that came in between: 0 where learning is exact.
         held_bytes: what layers kept while they waited: the peak of each, summed.
         multiply_adds: of dense products for a learning sample: forward, feedback, plasticity.
         weight_transport: "yes" or "no".
@@ -158,6 +148,7 @@ class Row:
     samples_per_second: float
     bytes_per_sample: Mapping[str, float]
     lag_ticks_max: float
+    stale_updates_max: float
     held_bytes: float
     multiply_adds: Mapping[str, float]
     weight_transport: str
@@ -204,49 +195,6 @@ def summarise(runs: Sequence[StoredRun]) -> list[Row]:
         rows.setdefault(key, []).append(run)
     ordered = sorted(rows.values(), key=lambda row: min(map(runs.index, row)))
     return [_row(label, row) for label, row in zip(_labels(ordered), ordered, strict=True)]
-
-
-def table(rows: Sequence[Row]) -> str:
-    """Return rows as plain text, about a hundred columns wide, with what the columns mean."""
-    names = [row.label + (" *" if row.supervised_readout else "") for row in rows]
-    answers, costs, unfinished = [], [], []
-    for name, row in zip(names, rows, strict=True):
-        accuracy = row.accuracy
-        others = [f"{way} {percent(row.test[way].mean)}" for way in list(row.test)[1:]]
-        sent = {way: count(row.bytes_per_sample[way]) for way in DIRECTIONS[:4]}
-        answers.append(
-            {
-                "rule": name,
-                "seeds": row.seeds,
-                "test accuracy %": f"{percent(accuracy.mean)} ± {percent(accuracy.half_width):>5}",
-                "least": percent(min(accuracy, default=math.nan)),
-                "samples/s": count(row.samples_per_second),
-                "other ways %": ", ".join(others),
-            }
-        )
-        costs.append(
-            {"rule": name}
-            | sent
-            | {
-                "lag": count(row.lag_ticks_max),
-                "held": count(row.held_bytes),
-                "mult.-adds": count(sum(row.multiply_adds.values())),
-                "transp.": row.weight_transport or "-",
-                "phases": ", ".join(row.phases) or "-",
-            }
-        )
-        unfinished += [
-            f"  {name}, seed {'-' if run.seed is None else run.seed}: {run.status}; {run.error}"
-            for run in row.runs
-            if not run.finished
-        ]
-    meaning = MEANING + (SUPERVISED if any(row.supervised_readout for row in rows) else "")
-    scenarios = ", ".join(dict.fromkeys(row.scenario for row in rows if row.scenario))
-    parts = [f"scenario {scenarios or '-'}", _aligned(answers), _aligned(costs)]
-    parts.append(textwrap.fill(meaning, 100))
-    if unfinished:
-        parts.append("\n".join(["Not finished, and not in any number above:", *unfinished]))
-    return "\n\n".join(parts)
 
 
 def percent(share: float) -> str:
@@ -366,6 +314,9 @@ def _row(label: str, runs: Sequence[StoredRun]) -> Row:
             for way in DIRECTIONS
         },
         lag_ticks_max=max((v.max() for v in each("populations/lag_ticks_max")), default=math.nan),
+        stale_updates_max=max(
+            (v.max() for v in each("populations/stale_updates_max")), default=math.nan
+        ),
         held_bytes=max((v.sum() for v in each("populations/held_bytes_max")), default=math.nan),
         multiply_adds={
             part: _mean([v.sum() for v in each(f"populations/{part}_multiply_adds")])
@@ -386,14 +337,3 @@ def _at_end(runs: Sequence[StoredRun], split: str) -> dict[str, Estimate]:
 
 def _mean(values: Sequence[Any]) -> float:
     return float(np.mean(values)) if values else math.nan
-
-
-def _aligned(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return a table, numbers to the right."""
-    words = ("rule", "other ways %", "transp.", "phases")
-    columns = [(name, [name, *(row[name] for row in rows)]) for name in rows[0]]
-    padded = [
-        [f"{cell:{'<' if name in words else '>'}{max(map(len, cells))}}" for cell in cells]
-        for name, cells in columns
-    ]
-    return "\n".join("  ".join(line).rstrip() for line in zip(*padded, strict=True))

@@ -25,7 +25,7 @@ def facts(rule: Rule, network: Network) -> dict[str, Any]:
         "locality": rule.locality,
         "reads": list(reads),
         "pathways": {
-            pathway.name: f"{pathway.meaning} ({len(pathway.projections)} projections)"
+            pathway.name: f"{pathway.meaning} ({_counted(len(pathway.projections), 'projection')})"
             for pathway in network.pathways
         },
         "weight_transport": "yes" if tied else "no",
@@ -47,3 +47,7 @@ def parameters(rule: type[Rule]) -> list[tuple[str, str, str]]:
         for name, field in rule.model_fields.items()
         if name != "name"
     ]
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")

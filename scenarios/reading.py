@@ -39,8 +39,8 @@ def read_tree(scenario: str) -> Tree:
     path = known.get(scenario, Path(scenario))
     if not path.is_file():
         raise ScenarioError(
-            f"no scenario {scenario!r}: expected a .toml or .yaml file, or one of "
-            f"{', '.join(known)}" + nearest(scenario, known)
+            f"no scenario {scenario!r}: expected a .toml or .yaml file that exists, or the name of "
+            "one that is built in" + nearest(scenario, known)
         )
     try:
         text = path.read_text(encoding="utf-8")
@@ -158,12 +158,13 @@ def _complaints(problem: ValidationError, above: tuple[str, ...], model: type[Ba
         else:
             message = error["msg"].removeprefix("Value error, ")
             what = message.removeprefix("Input should be ")
+            what = what.replace("a valid tuple", "a list, such as [32, 32]")
             expected = "" if what == message else "expected "
             message = f"got {error['input']!r}; {expected}{_one_line(what)}"
         said.setdefault(place, []).append(message)
     return "; ".join(
         f"{place}: {messages[0]}"
-        + "".join(" or " + m.partition("expected ")[2] for m in messages[1:])
+        + "".join(" or " + more for m in messages[1:] if (more := m.partition("expected ")[2]))
         for place, messages in said.items()
     )
 

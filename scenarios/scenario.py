@@ -7,6 +7,7 @@ each rule what it needs.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -102,6 +103,13 @@ class Run(Table):
     pretend_ranks: int = Field(1, ge=1, le=64, description="ranks pretended in this process")
     evaluate_every: int = Field(1, ge=1, description="epochs from one evaluation to the next")
     start_from: Path | None = Field(None, description="a run whose last weights to start with")
+
+    @field_validator("device")
+    @classmethod
+    def _device_has_a_known_name(cls, name: str) -> str:
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+            raise ValueError("expected cpu, cuda or cuda:N")
+        return name
 
 
 class Record(Table):

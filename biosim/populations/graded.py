@@ -90,7 +90,8 @@ class _Visit:
     """What a population keeps of one presentation."""
 
     __slots__ = (
-        "activity", "apical", "drive", "feedback", "label", "pre", "tick", "waits_apical",
+        "activity", "apical", "drive", "feedback", "label", "pre", "tick", "updates",
+        "waits_apical",
     )  # fmt: skip
 
     def __init__(self, waits_apical: int) -> None:
@@ -102,6 +103,7 @@ class _Visit:
         self.label: Tensor | None = None
         self.waits_apical = waits_apical
         self.tick: Tick = NEVER
+        self.updates = 0
 
     def held_bytes(self) -> int:
         kept = [*self.pre.values(), *self.feedback.values(), self.activity, self.drive, self.label]
@@ -111,7 +113,7 @@ class _Visit:
 class GradedActor:
     """A graded population with the synapses that end on it."""
 
-    state_names: ClassVar[tuple[str, ...]] = ("visits", "synapses", "feedback", "probed")
+    state_names: ClassVar[tuple[str, ...]] = ("visits", "updates", "synapses", "feedback", "probed")
 
     def __init__(self, model: Graded, site: Site) -> None:
         self._site = site
@@ -151,6 +153,7 @@ class GradedActor:
         }
         self._polarity = [phase.polarity for phase in site.network.phases]
         self.visits: dict[Presentation, _Visit] = {}
+        self.updates = 0
         self.probed: list[Tensor] = []
 
     def next_wake(self) -> Tick:
@@ -224,7 +227,7 @@ class GradedActor:
                     self._site.count.forward += pre.shape[0] * synapses.weight.numel()
             drive = more if drive is None else drive + more
         assert drive is not None
-        visit.tick = now
+        visit.tick, visit.updates = now, self.updates
         visit.activity = activity = self._activate(drive)
         if self._keeps_drive:
             visit.drive = drive
@@ -279,7 +282,8 @@ class GradedActor:
                 synapses.learn(pre, post, signals)
                 learned = True
         if learned:
-            self._site.count.updated(now - visit.tick)
+            self._site.count.updated(now - visit.tick, self.updates - visit.updates)
+            self.updates += 1
 
     def _rows_polarity(self, at: Presentation, visit: _Visit) -> Tensor:
         assert visit.activity is not None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from biosim.contracts import Plasticity
-from biosim.locality import Local, axis_shape
+from biosim.locality import Local, LocalityError, axis_shape
 from biosim.network import NetworkError
 from biosim.wiring import Dense
 
@@ -92,7 +92,10 @@ class Synapses:
                 f"plasticity {type(plasticity).__name__} of projection {self.name!r} declares "
                 f"{unknown.args[0]!r}; its population has {', '.join([*post, *signals])}"
             ) from None
-        changes, self.memory = plasticity.update(seen, self.memory)
+        try:
+            changes, self.memory = plasticity.update(seen, self.memory)
+        except LocalityError as problem:
+            raise LocalityError(f"projection {self.name!r}: {problem}") from None
         self.weight += changes["weight"]
         if self.bias is not None and "bias" in changes:
             self.bias += changes["bias"]

@@ -141,9 +141,9 @@ def test_the_tables_read_as_the_stores_do(browser: Any, comparison: Path) -> Non
         assert line[:5] == [shown(row), "2/2", own, percent(row.accuracy.mean), spread]
     cells = browser.execute_script(CELLS, "table-ledger")
     for line, row in zip(cells, rows, strict=True):
-        rest = [row.lag_ticks_max, row.held_bytes, row.samples_per_second]
+        rest = [row.lag_ticks_max, row.stale_updates_max, row.held_bytes, row.samples_per_second]
         assert line[0] == shown(row)
-        assert line[-3:] == [count(number) for number in rest]
+        assert line[-4:] == [count(number) for number in rest]
     cells = browser.execute_script(CELLS, "table-locality")
     assert [line[0] for line in cells[::2]] == [shown(row) for row in rows]
     assert [line[1].split(" ")[0] for line in cells[1::2]] == ["delta_l", "ds/dt", "dW_l"]

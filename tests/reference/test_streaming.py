@@ -87,6 +87,7 @@ def test_a_rule_that_waits_for_nothing_has_no_lag_in_a_stream(name: str) -> None
     for count in counts.values():
         assert count.updates >= TASK.batches * TASK.epochs
         assert count.lag_ticks == count.lag_ticks_max == 0
+        assert count.stale_updates == count.stale_updates_max == 0
 
 
 @pytest.mark.parametrize("name", LOCKED)
@@ -101,6 +102,10 @@ def test_the_ledger_shows_what_a_stream_waits_for_and_holds(name: str) -> None:
         lag = streamed[layer].lag_ticks_max
         assert lag == exact[layer].lag_ticks_max > 0
         assert streamed[layer].held_bytes_max == lag * exact[layer].held_bytes_max
+        # A minibatch comes every tick, and so does an update, once the first has come back.
+        # Feedback comes before activity in a tick, which spares the one that arrives last.
+        assert streamed[layer].stale_updates_max == lag - 1
+        assert exact[layer].stale_updates_max == 0
     assert streamed["output"].lag_ticks_max == 0
 
 

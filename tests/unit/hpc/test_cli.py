@@ -191,6 +191,11 @@ def test_help_shows_an_example(command: str, biosim_command: Command) -> None:
     assert f"Example: biosim {command}" in done.out
 
 
+def test_the_version_is_that_of_the_package(biosim_command: Command) -> None:
+    done = biosim_command("--version")
+    assert (done.code, done.out) == (0, f"biosim {biosim.__version__}\n")
+
+
 def test_the_list_of_commands_is_whole(biosim_command: Command) -> None:
     listed = biosim_command("--help").out.partition("Commands:")[2].split("\n")
     names = {line.split()[0] for line in listed if line.strip()}

@@ -224,6 +224,12 @@ def test_a_run_that_stopped_can_be_opened_and_gives_its_last_weights(tmp_path: P
     np.testing.assert_array_equal(last, weight.sel(snapshot=2))
 
 
+def test_weights_that_are_older_than_the_run_are_not_used(tmp_path: Path) -> None:
+    run(small("backprop", "record.weights=[0,1]"), tmp_path / "out")
+    with pytest.raises(OutputError, match=r"went on to epoch 2, but the last weights .* epoch 1;"):
+        stored_parameters(tmp_path / "out")
+
+
 def test_a_damaged_store_is_one_line(tmp_path: Path) -> None:
     run(small("frozen"), tmp_path / "out")
     epoch = zarr.open_array(tmp_path / "out" / "run.zarr" / "learning" / "epoch", mode="r+")

@@ -17,7 +17,8 @@ from biosim.errors import OutputError
 from biosim.events import Kind
 from biosim.recorder import EPOCH
 from biosim.store import STORE, RunStore, write_progress
-from hpc.summary import Estimate, Row, collect, count, percent, summarise, table
+from hpc.summary import Estimate, Row, collect, count, percent, summarise
+from hpc.table import table
 
 CARD: dict[str, Any] = {
     "locality": "nothing",
@@ -45,6 +46,8 @@ POPULATIONS = {
     "updates": [0, 5, 5, 5],
     "lag_ticks": [0.0, 3.5, 2.0, 0.0],
     "lag_ticks_max": [0, 4, 2, 0],
+    "stale_updates": [0.0, 2.5, 1.0, 0.0],
+    "stale_updates_max": [0, 3, 1, 0],
     "held_bytes_max": [0, 1000, 200, 30],
     "forward_multiply_adds": [0.0, 2048.0, 1024.0, 320.0],
     "feedback_multiply_adds": [0.0, 320.0, 320.0, 0.0],
@@ -209,6 +212,7 @@ def test_the_ledger_is_summed_by_direction(tmp_path: Path) -> None:
     sent = {"up": 448.0, "down": 30.0, "broadcast": 84.0, "label": 1.0, "phase": 8.0, "score": 0.0}
     assert row.bytes_per_sample == sent
     assert row.lag_ticks_max == 4
+    assert row.stale_updates_max == 3
     assert row.held_bytes == 1230
     assert row.multiply_adds == {"forward": 3392.0, "feedback": 640.0, "plasticity": 3392.0}
     assert row.weight_transport == "no"

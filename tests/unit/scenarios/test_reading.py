@@ -66,12 +66,14 @@ def test_a_file_of_the_user_is_a_data_set_without_being_named_so() -> None:
         ("rule.name=noporp", "rule.name: no rule 'noporp'; did you mean 'noprop'?"),
         ("rule=3", "rule.name: no rule None"),
         ("network.delay=-1", "network.delay: got -1; expected greater than or equal to 1"),
+        ("network.hidden=32", "network.hidden: got 32; expected a list, such as [32, 32]"),
+        ("network.hidden=[0]", "network.hidden: got 0; expected greater than or equal to 1"),
         ("network.hidden=[]", "network.hidden: got []"),
         ("network.hidden=[4,-1]", "network.hidden: got -1; expected greater than or equal to 1"),
         ("network.activation=softmax", "network.activation: got 'softmax'; softmax is for the"),
         ("run.period=0", "run.period: got 0; expected 'exact' or greater than or equal to 1"),
-        ("run.device=tpu", "run.device: got 'tpu'; String should match pattern"),
-        ("run.device=cpu:", "run.device: got 'cpu:'; String should match pattern"),
+        ("run.device=tpu", "run.device: got 'tpu'; expected cpu, cuda or cuda:N"),
+        ("run.device=cpu:", "run.device: got 'cpu:'; expected cpu, cuda or cuda:N"),
         ("rule.name=[1]", "rule.name: no rule [1]"),
         ("rule.momentum=0.5", "momentum is for rule.optimiser=sgd"),
         ("record.weights=[-1]", "record.weights: got"),
@@ -83,6 +85,12 @@ def test_a_wrong_setting_is_refused_by_name(override: str, message: str) -> None
     with pytest.raises(ScenarioError, match=re.escape(message)) as refused:
         resolve(read_tree("digits"), [override])
     assert "\n" not in str(refused.value)
+
+
+def test_a_complaint_is_a_whole_sentence() -> None:
+    with pytest.raises(ScenarioError) as refused:
+        resolve(read_tree("digits"), ["network.hidden=[0]"])
+    assert str(refused.value).endswith("expected greater than or equal to 1")
 
 
 def test_an_unknown_scenario_is_refused_with_the_nearest_name() -> None:
