@@ -58,7 +58,7 @@ def table(rows: Sequence[Row]) -> str:
     meaning = MEANING + (SUPERVISED if any(row.supervised_readout for row in rows) else "")
     scenarios = ", ".join(dict.fromkeys(row.scenario for row in rows if row.scenario))
     parts = [f"scenario {scenarios or '-'}", _aligned(answers), _aligned(costs)]
-    parts.append(textwrap.fill(meaning, 100))
+    parts.append(textwrap.fill(meaning, 100, break_on_hyphens=False))
     if unfinished:
         parts.append("\n".join(["Not finished, and not in any number above:", *unfinished]))
     return "\n\n".join(parts)

@@ -98,7 +98,7 @@ class Run(Table):
     period: Literal["exact"] | Annotated[int, Field(ge=1)] = Field(
         "exact", description="ticks from one minibatch to the next, or wait for its updates"
     )
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda, or cuda:N")
+    device: str = Field("cpu", description="cpu, cuda, or cuda:N")
     dtype: Literal["float32", "float64"] = Field("float32", description="of activity and weights")
     pretend_ranks: int = Field(1, ge=1, le=64, description="ranks pretended in this process")
     evaluate_every: int = Field(1, ge=1, description="epochs from one evaluation to the next")
