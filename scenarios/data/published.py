@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biosim.errors import DataError
+from scenarios.data.idx import read_idx
 
 VARIABLE = "BIOSIM_DATA"
 
@@ -125,6 +126,10 @@ def _check_md5(path: Path, expected: str) -> None:
             f"{path}: cannot be read ({error}), expected a readable file: mend its permissions"
         ) from error
     if came != expected:
+        # A damaged IDX file often says itself what is wrong with it: magic number, length, gzip.
+        for dimensions in (1, 3):
+            if f"-idx{dimensions}-" in path.name:
+                read_idx(path, dimensions)
         raise DataError(
             f"{path}: has the md5 {came}, expected {expected}: it is damaged or another file of "
             "that name; fetch it again, or move another data set's files to a folder of that "

@@ -211,11 +211,12 @@ def damaged_mnist(directory: Path, what: str) -> None:
         write_idx(directory / f"{split}-labels-idx1-ubyte", np.arange(n, dtype=np.uint8) % 10)
     path = directory / "train-images-idx3-ubyte"
     content = path.read_bytes()
-    if what == "magic":
-        path.write_bytes(b"\x01\x02\x03\x04" + content[4:])
-    elif what == "truncated":
-        path.write_bytes(content[:-100])
-    else:
+    if "magic" in what:
+        content = b"\x01\x02\x03\x04" + content[4:]
+    elif "truncated" in what:
+        content = content[:-100]
+    path.write_bytes(content)
+    if "gz" in what or what == "checksum":
         with gzip.open(directory / "train-images-idx3-ubyte.gz", "wb") as file:
             file.write(content)
         path.unlink()
@@ -230,8 +231,10 @@ REFUSED = {
     "no data directory": (
         ["run", "mnist", "data.directory=nowhere"], "nowhere",
     ),
-    "wrong magic": (["run", "mnist", "data.directory=magic"], "train-images-idx3-ubyte"),
-    "truncated": (["run", "mnist", "data.directory=truncated"], "train-images-idx3-ubyte"),
+    "wrong magic": (["run", "mnist", "data.directory=magic"], "magic"),
+    "wrong magic, gz": (["run", "mnist", "data.directory=magic-gz"], "magic"),
+    "truncated": (["run", "mnist", "data.directory=truncated"], "bytes"),
+    "truncated, gz": (["run", "mnist", "data.directory=truncated-gz"], "bytes"),
     "wrong checksum": (["run", "mnist", "data.directory=checksum"], "md5"),
     "no such file": (["run", "digits", "data.file=nowhere.npz"], "nowhere.npz"),
     "NaN in data": (["run", "digits", "data.file=nan.npz"], "nan.npz"),
@@ -269,7 +272,7 @@ def test_bad_input_is_one_line_with_exit_code_2_and_writes_nothing(
     case: str, biosim_command: Command
 ) -> None:
     home = biosim_command.home
-    for what in ("magic", "truncated", "checksum"):
+    for what in ("magic", "truncated", "magic-gz", "truncated-gz", "checksum"):
         damaged_mnist(home / what, what)
     x = np.zeros((50, 4), np.float32)
     x[3, 2] = np.nan
