@@ -104,8 +104,7 @@ def compare(
     directory = out or Path("runs") / f"{entries[0].scenario.name}-comparison"
     with Bar(f"{len(entries)} runs") as bar:
         failures = compare_all(entries, directory, overwrite, jobs, bar)
-    typer.echo(table(summarise(collect(directory))))
-    typer.echo(f"\nreport in {write_report(directory)}")
+    _report(directory)
     if failures:
         raise BiosimError("; ".join(failures))
 
@@ -204,8 +203,7 @@ def report(
 
     Example: biosim report runs/two
     """
-    typer.echo(table(summarise(collect(directory))))
-    typer.echo(f"\nreport in {write_report(directory)}")
+    _report(directory)
 
 
 @traces.command()
@@ -215,6 +213,12 @@ def info(run: Annotated[Path, typer.Argument(help="directory of a run")]) -> Non
     Example: biosim traces info runs/first
     """
     typer.echo(traces_text(run))
+
+
+def _report(directory: Path) -> None:
+    rows = summarise(collect(directory))
+    typer.echo(table(rows))
+    typer.echo(f"\nreport in {write_report(directory, rows)}")
 
 
 def check_one_place() -> None:

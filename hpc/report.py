@@ -22,10 +22,9 @@ from plotly.offline import get_plotlyjs
 from biosim.errors import OutputError
 from biosim.ledger import ARITHMETIC
 from biosim.store import STORE
+from hpc.output import REPORT
 from hpc.run import TRAIN_SHOWN
 from hpc.summary import DIRECTIONS, Row, StoredRun, collect, count, percent, summarise
-
-REPORT = "report.html"
 
 COLOURS = {
     "backprop": "#222222",
@@ -49,15 +48,19 @@ POPULATION_COLUMNS = (
 )
 
 
-def write_report(directory: Path) -> Path:
+def write_report(directory: Path, rows: Sequence[Row] | None = None) -> Path:
     """Write `report.html` into a directory of stored runs, and return its path.
+
+    Args:
+        directory: of a comparison or a run.
+        rows: what `summarise` makes of it, where that is known already.
 
     Raises:
         OutputError: the directory holds no runs, or cannot be written.
     """
     if directory.name == STORE:
         directory = directory.parent
-    text = render(summarise(collect(directory)), directory)
+    text = render(summarise(collect(directory)) if rows is None else rows, directory)
     path, beside = directory / REPORT, directory / f".{REPORT}"
     try:
         beside.write_text(text, encoding="utf-8")

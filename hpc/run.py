@@ -142,7 +142,7 @@ class _Learner:
         self._evaluated = sorted({*range(0, settings.epochs, every), settings.epochs})
         self._accuracy: dict[str, float] = {}
         self._seconds = 0.0
-        self._epoch = 0
+        self._committed = -1
 
     def run(self) -> Result:
         """Learn, epoch by epoch, and store what is due after each."""
@@ -162,8 +162,8 @@ class _Learner:
 
     def _learn(self) -> None:
         settings, simulation = self._scenario.run, self._simulation
-        for self._epoch in range(settings.epochs + 1):
-            epoch, seconds = self._epoch, 0.0
+        for epoch in range(settings.epochs + 1):
+            seconds = 0.0
             if epoch > 0:
                 began = self._clock()
                 simulation.learn(*self._learning, epoch - 1, settings.batch_size)
@@ -172,7 +172,9 @@ class _Learner:
             bad = non_finite(simulation)
             self._recorder.epoch(epoch)
             scored = epoch not in self._evaluated or self._record(epoch, seconds)
-            if bad or self._ranks.agree(not scored):
+            unscored = self._ranks.agree(not scored)
+            self._committed = epoch  # all ranks have stored it, or they would not have agreed
+            if bad or unscored:
                 where = f"layers {', '.join(bad)}" if bad else "the scores of the answer"
                 raise DivergedError(
                     f"{where} became infinite or not a number in epoch {epoch} of "
@@ -225,8 +227,8 @@ class _Learner:
 
     def _say(self, status: str, error: str = "") -> None:
         """Say in the store and in `progress.json` how far the run is."""
-        epoch, epochs = self._epoch, self._scenario.run.epochs
-        said = {"status": status, "committed_epoch": epoch}
+        epoch, epochs = max(0, self._committed), self._scenario.run.epochs
+        said = {"status": status, "committed_epoch": self._committed}
         if status != "running":
             said |= {"finished": now(), "error": error}
         self._store.describe(said)

@@ -49,7 +49,7 @@ def read_tree(scenario: str) -> Tree:
         else:
             tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise ScenarioError(f"{path} cannot be parsed: {_one_line(str(problem))}") from None
+        raise ScenarioError(f"{path} cannot be parsed: {problem}") from None
     except OSError as problem:
         raise ScenarioError(f"{path} cannot be read: {problem.strerror}") from None
     if not isinstance(tree, dict):
@@ -160,7 +160,7 @@ def _complaints(problem: ValidationError, above: tuple[str, ...], model: type[Ba
             what = message.removeprefix("Input should be ")
             what = what.replace("a valid tuple", "a list, such as [32, 32]")
             expected = "" if what == message else "expected "
-            message = f"got {error['input']!r}; {expected}{_one_line(what)}"
+            message = f"got {error['input']!r}; {expected}{what}"
         said.setdefault(place, []).append(message)
     return "; ".join(
         f"{place}: {messages[0]}"
@@ -197,7 +197,3 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; known are {', '.join(names)}" if names else ""
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

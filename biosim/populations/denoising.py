@@ -118,7 +118,6 @@ class DenoisingActor:
             for at in site.modes_of("image")
         }
         self._outlets = site.outlets().get("state", [])
-        self._is_first = not site.afferents("state")
         self._noiseless = [phase.name in model.noiseless for phase in site.network.phases]
         self._noise = Draws(site.seed, f"noise/{name}")
         self._drawn: dict[int, _Drawn] = {}

@@ -12,6 +12,7 @@ import zarr
 
 import biosim
 from biosim.errors import BiosimError, DivergedError, OutputError
+from biosim.simulation import Simulation
 from hpc import run
 from hpc.predict import predict, write_prediction
 from hpc.stored import stored_parameters, stored_scenario
@@ -222,6 +223,26 @@ def test_a_run_that_stopped_can_be_opened_and_gives_its_last_weights(tmp_path: P
     assert weight.sel(snapshot=3).isnull().all()
     last = stored_parameters(tmp_path / "out")["input-hidden1"]["weight"]
     np.testing.assert_array_equal(last, weight.sel(snapshot=2))
+
+
+def test_an_epoch_that_failed_is_not_called_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn = Simulation.learn
+
+    def fails(self: Simulation, x: object, y: object, epoch: int, batch_size: int) -> None:
+        if epoch == 1:
+            raise Stops("in the midst of the second epoch")
+        learn(self, x, y, epoch, batch_size)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Simulation, "learn", fails)
+    scenario = small("backprop", "record.weights=every", epochs=3)
+    with pytest.raises(Stops):
+        run(scenario, tmp_path / "out")
+    tree = biosim.open_run(tmp_path / "out")
+    assert (tree.attrs["status"], tree.attrs["committed_epoch"]) == ("failed", 1)
+    last = stored_parameters(tmp_path / "out")["input-hidden1"]["weight"]
+    np.testing.assert_array_equal(last, tree["weights/input-hidden1"].weight.sel(snapshot=1))
 
 
 def test_weights_that_are_older_than_the_run_are_not_used(tmp_path: Path) -> None:
