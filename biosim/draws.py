@@ -51,11 +51,14 @@ class Draws:
         seed: the run's seed.
         purpose: what the numbers are for, such as "weights/hidden1"; two purposes never share
             a stream. The key is the first eight bytes of BLAKE2b of both.
+
+    Attributes:
+        key: two words of 32 bits, for those who draw by themselves.
     """
 
     def __init__(self, seed: int, purpose: str) -> None:
         digest = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest()
-        self._key = (int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little"))
+        self.key = (int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little"))
 
     def words(self, entities: npt.ArrayLike, n: int, counter: int = 0) -> UInt32s:
         """Return (n_entities, n) words: n for every entity at the given counter."""
@@ -68,7 +71,7 @@ class Draws:
                 place.astype(np.uint32),
                 np.array(counter, dtype=np.uint32),
             ),
-            self._key,
+            self.key,
         )
         return np.stack(four, axis=-1).reshape(entity.shape[0], -1)[:, :n]
 

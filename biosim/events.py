@@ -34,6 +34,7 @@ class Kind(IntEnum):
     FEEDBACK = 2
     ACTIVITY = 3
     SCORE = 4
+    SPIKE = 5
 
 
 class Mode(IntEnum):

@@ -69,7 +69,7 @@ class Ledger:
 
     def sent(self, event: Event) -> None:
         """Count an event that leaves its source."""
-        if event.presentation.mode == LEARN:
+        if event.presentation.mode == LEARN and event.projection >= 0:
             self.sent_events[event.projection] += 1
             if event.payload is not None:
                 self.sent_bytes[event.projection] += event.payload.nbytes

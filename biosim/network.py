@@ -12,6 +12,7 @@ from functools import cached_property
 from biosim.contracts import Model, Plasticity
 from biosim.errors import BiosimError
 from biosim.events import Kind, Mode
+from biosim.spiking.description import Sparse, Stimulus
 from biosim.wiring import Dense, Tied
 
 
@@ -66,8 +67,8 @@ class Projection:
         receptor: the input of the target at which it arrives.
         kind: the kind of its events.
         delay: ticks between sending and arrival, at least 1.
-        weights: `Dense` weights at the target, `Tied` weights at the source, or None: the
-            payload arrives as it is.
+        weights: `Dense` weights at the target, `Tied` weights at the source, `Sparse` synapses
+            of spikes at the target, or None: the payload arrives as it is.
         plasticity: how the dense weights change; None if they do not.
         modes: in which modes it carries anything.
         phases: names of the phases in which it carries anything; None for all.
@@ -81,7 +82,7 @@ class Projection:
     receptor: str
     kind: Kind = Kind.ACTIVITY
     delay: int = 1
-    weights: Dense | Tied | None = None
+    weights: Dense | Tied | Sparse | None = None
     plasticity: Plasticity | None = None
     modes: tuple[Mode, ...] = (Mode.LEARN, Mode.ANSWER, Mode.PROBE)
     phases: tuple[str, ...] | None = None
@@ -107,6 +108,14 @@ class Pathway:
 class Network:
     """Populations in the order of the forward pass, and how they are wired.
 
+    Args:
+        populations: in the order of the forward pass.
+        projections: what goes from where to where.
+        pathways: the doors for what is distant.
+        phases: of a presentation.
+        dt: length of a tick in seconds, where there are spiking populations.
+        stimuli: what drives spiking populations from outside.
+
     Raises:
         NetworkError: a name is used twice or unknown, a delay or phase is not of whole ticks, a
             population has no neurons, a tied projection does not mirror the one it is tied to,
@@ -118,6 +127,8 @@ class Network:
     projections: tuple[Projection, ...]
     pathways: tuple[Pathway, ...] = ()
     phases: tuple[Phase, ...] = (Phase("forward"),)
+    dt: float | None = None
+    stimuli: tuple[Stimulus, ...] = ()
 
     def __post_init__(self) -> None:
         for names, what in (
@@ -156,7 +167,8 @@ class Network:
         senders = {projection.source for projection in self.projections}
         for projection in self.projections:
             # What ends where nothing goes on, as scores do at a judge, cannot reach a synapse.
-            distant = projection.kind != Kind.ACTIVITY and projection.target in senders
+            near = projection.kind in (Kind.ACTIVITY, Kind.SPIKE)
+            distant = not near and projection.target in senders
             if distant and Mode.LEARN in projection.modes and projection.name not in led:
                 raise NetworkError(
                     f"projection {projection.name!r} brings {projection.kind.name.lower()} events "
@@ -187,7 +199,7 @@ class Network:
     @property
     def shortest_delay(self) -> int:
         """The smallest delay of any projection: how long a window may be."""
-        return min((projection.delay for projection in self.projections), default=1)
+        return min((least_delay(projection) for projection in self.projections), default=1)
 
     @property
     def learning_ticks(self) -> int:
@@ -251,6 +263,12 @@ class Network:
                     f"projection {name!r} is tied to {to!r}; expected a dense projection "
                     f"from {projection.target!r} to {projection.source!r}"
                 )
+
+
+def least_delay(projection: Projection) -> int:
+    """Return the smallest delay in ticks; 1 where every synapse has its own."""
+    own = isinstance(projection.weights, Sparse) and projection.weights.delay is not None
+    return 1 if own else projection.delay
 
 
 def whole(ticks: int, least: int) -> bool:

@@ -1,5 +1,8 @@
 """A simulation: the part of a network that one rank owns, and the engine that advances it.
 
+Layered populations are actors of their own, each on one rank. Everything that spikes is one
+actor a rank, its `Machine`, which owns blocks of neurons of every spiking population.
+
 Every rank makes the same calls with the same arguments. Samples are used by the rank that owns
 the source; answers are returned by the rank that owns the judge, and are None elsewhere.
 """
@@ -7,7 +10,7 @@ the source; answers are returned by the rank that owns the judge, and are None e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -22,40 +25,57 @@ from biosim.populations.judge import JudgeActor
 from biosim.populations.site import Site
 from biosim.populations.source import Reel, SourceActor
 from biosim.ranks import OneRank
+from biosim.spiking.description import InShard
+from biosim.spiking.recording import Recording, Sink
+
+if TYPE_CHECKING:
+    from biosim.kernels.emit import Precision
+    from biosim.spiking.machine import Machine
+
+WINDOW = 1000
+"""Ticks of a window where no delay between actors asks for less."""
 
 ANSWER_ROWS = 1000
 """Samples a minibatch when the network only answers."""
 
 
 class Simulation:
-    """One rank's part of a network that learns from a data set.
+    """One rank's part of a network.
 
     Making one sets torch to one thread in the whole process: a product that is cut over several
     threads adds up in another order, and gives other bits.
 
     Args:
         network: the description.
-        course: epochs, minibatches an epoch, samples.
+        course: epochs, minibatches an epoch, samples; None where nothing is presented.
         seed: of every random number.
         ranks: how this rank talks to the others.
         device: where tensors lie.
-        dtype: of activity and weights.
+        dtype: of activity, weights, and the state of spiking neurons.
         period: ticks from one learning minibatch to the next; None waits until everything that
             follows from a minibatch has happened, which is the textbook algorithm.
+        threads: of this rank, for what spikes.
+        recording: what of spiking populations is recorded.
+        sink: takes what is recorded.
 
     Raises:
-        NetworkError: the period is shorter than the phases of a presentation.
+        NetworkError: the period is shorter than the phases of a presentation, or spiking
+            populations are described wrongly.
+        EquationError: equations cannot be taken.
     """
 
     def __init__(
         self,
         network: Network,
-        course: Course,
+        course: Course | None = None,
         seed: int = 0,
         ranks: Ranks | None = None,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         period: int | None = None,
+        threads: int = 1,
+        recording: Recording | None = None,
+        sink: Sink | None = None,
     ) -> None:
         if period is not None and period < network.learning_ticks:
             raise NetworkError(
@@ -64,25 +84,57 @@ class Simulation:
             )
         torch.set_num_threads(1)
         self.network = network
-        self.course = course
+        self.course = course or Course(1, 1, 1)
         self.ranks = ranks or OneRank()
         self.owner = placed(network, self.ranks.size)
         self.ledger = Ledger(network)
         self._seed = seed
         self._period = period
         self._actors: dict[int, Actor] = {}
+        where = torch.device(device)
         for i, population in enumerate(network.populations):
-            if self.owner[i] == self.ranks.rank:
-                self._actors[i] = population.model.actor(
-                    Site(
-                        network, i, seed, course, torch.device(device), dtype, self.ledger.layers[i]
-                    )
-                )
-        self.engine = Engine(
-            self._actors, self.owner, self.ranks, network.shortest_delay, self.ledger
-        )
+            if self.owner[i] == self.ranks.rank and not isinstance(population.model, InShard):
+                count = self.ledger.layers[i]
+                site = Site(network, i, seed, self.course, where, dtype, count)
+                self._actors[i] = population.model.actor(site)
+        self.machine = self._machine(threads, dtype, recording, sink)
+        lookahead = network.shortest_delay
+        if self.machine is not None:
+            self._actors[len(network.populations) + self.ranks.rank] = self.machine
+            if len(self._actors) == 1 and self.ranks.size == 1:
+                lookahead = WINDOW
+        self.engine = Engine(self._actors, self.owner, self.ranks, lookahead, self.ledger)
         self._sources = [a for a in self._actors.values() if isinstance(a, SourceActor)]
         self._judges = [a for a in self._actors.values() if isinstance(a, JudgeActor)]
+
+    def _machine(
+        self, threads: int, dtype: torch.dtype, recording: Recording | None, sink: Sink | None
+    ) -> Machine | None:
+        if not any(isinstance(p.model, InShard) for p in self.network.populations):
+            return None
+        # Only a network that spikes needs Brian2's parser and the kernels' compiler.
+        from biosim.spiking.layout import Layout
+        from biosim.spiking.machine import Machine
+
+        precision: Precision = "float64" if dtype == torch.float64 else "float32"
+        return Machine(
+            Layout(self.network),
+            self._seed,
+            self.ranks,
+            precision,
+            threads,
+            WINDOW,
+            recording or Recording(),
+            sink,
+        )
+
+    def run_to(self, tick: Tick) -> None:
+        """Advance until just before this tick.
+
+        Raises:
+            DivergedError: a neuron's state is not finite any more; what was recorded is kept.
+        """
+        self.engine.run(tick)
 
     def begin_epoch(self, x: Tensor, y: Tensor, epoch: int, batch_size: int) -> None:
         """Lay out the samples of an epoch in an order of its own; `finish` presents them.
@@ -209,9 +261,13 @@ class Simulation:
 
 
 def placed(network: Network, ranks: int) -> list[int]:
-    """Return the rank of each population: the first and the last on rank 0, others in runs."""
+    """Return the rank of each actor: of every population, then of every rank's machine.
+
+    The first and the last population are on rank 0, the others in runs.
+    """
     last = len(network.populations) - 1
     inner = max(1, last - 1)
-    return [
+    populations = [
         0 if i in (0, last) else (i - 1) * ranks // inner for i in range(len(network.populations))
     ]
+    return [*populations, *range(ranks)]

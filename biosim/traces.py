@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import xarray as xr
 import zarr
 import zarr.errors
 
 from biosim.errors import OutputError
+from biosim.spiking.merged import OWNERS, RAW, committed_tick, streams
+from biosim.spiking.unfinished import merged_dataset
 from biosim.store import LAYOUT, STORE
+
+SHOWN = {"step": "time", "id": "neuron", "snapshot_step": "time"}
+"""What is stored as a whole number and seen in its unit, or more briefly -> how it is seen."""
+SCANNED = 1 << 20
+"""Spikes that are looked through at a time."""
 
 
 def open_run(path: str | Path) -> xr.DataTree:
@@ -23,6 +34,11 @@ def open_run(path: str | Path) -> xr.DataTree:
         A tree with the groups of `biosim.store`: for example
         `tree["learning"].accuracy.sel(split="test")`. Attributes of the root hold the resolved
         scenario, seed, versions and status.
+
+        Of a spiking run, `tree["spikes/E"]` has `time` in seconds and `neuron`, in the order
+        of time, `tree["traces/E"].v` samples by time and neuron, and
+        `tree["weights/E->E"].w` snapshots, each at its `time`. An unfinished or killed run looks
+        the same, but for `spikes/E/by_neuron`, up to the attribute `committed_tick`.
 
     Raises:
         OutputError: there is no run, or it has a layout that this version does not read.
@@ -41,11 +57,110 @@ def open_run(path: str | Path) -> xr.DataTree:
             f"this version reads {LAYOUT}"
         )
     try:
-        tree = xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
+        found = {path: _named(dataset) for path, dataset in _datasets(store)}
     except (ValueError, KeyError, OSError) as problem:
         raise OutputError(f"{store} is damaged: {problem}") from None
-    named = {node.path: _named(node.to_dataset(inherit=False)) for node in tree.subtree}
-    return xr.DataTree.from_dict(dict(sorted(named.items())))
+    ticks = [d.attrs["committed_tick"] for d in found.values() if "committed_tick" in d.attrs]
+    if ticks:
+        found["/"].attrs["committed_tick"] = min(ticks)
+    return xr.DataTree.from_dict(dict(sorted(found.items())))
+
+
+def spikes_between(tree: xr.DataTree, population: str, start_s: float, stop_s: float) -> xr.Dataset:
+    """Return the spikes of a population in [start_s, stop_s), without reading the others.
+
+    Returns:
+        `time` in seconds and `neuron`, (n,) each, ordered by (time, neuron).
+
+    Raises:
+        OutputError: no spikes of that population were recorded.
+    """
+    spikes = _spikes(tree, population).to_dataset(inherit=False)
+    dt_s, window = spikes.attrs["dt_s"], spikes.attrs["window_ticks"]
+    # Times given as decimals may lie a hair beside the tick that they mean.
+    first, last = (int(np.ceil(at_s / dt_s - 1e-6)) for at_s in (start_s, stop_s))
+    begins = spikes.window_ptr.values.astype(np.int64)
+    edges = np.clip([first // window, -(-last // window)], 0, len(begins) - 1)
+    near = spikes[["time", "neuron"]].isel(spike=slice(*begins[edges]))
+    ticks = np.rint(near.time.values / dt_s).astype(np.int64)
+    return near.isel(spike=slice(*np.searchsorted(ticks, [first, last])))
+
+
+def spike_times(tree: xr.DataTree, population: str, neuron: int) -> npt.NDArray[np.float64]:
+    """Return the times in seconds, (n,), at which a neuron fired.
+
+    Of a finished run only that neuron's spikes are read.
+
+    Raises:
+        OutputError: no spikes of that population were recorded, or it has no such neuron.
+    """
+    node = _spikes(tree, population)
+    spikes = node.to_dataset(inherit=False)
+    size = spikes.attrs["size"]
+    if not 0 <= neuron < size:
+        raise OutputError(f"got neuron {neuron} of {population!r}; expected 0 to {size - 1}")
+    if "by_neuron" in node.children:
+        sorted_spikes = node.children["by_neuron"].to_dataset(inherit=False)
+        ends = sorted_spikes.indptr[neuron : neuron + 2].values.astype(np.int64)
+        found: npt.NDArray[np.float64] = sorted_spikes.time[slice(*ends)].values
+        return found
+    parts = [np.empty(0)]
+    for start in range(0, spikes.sizes["spike"], SCANNED):
+        part = spikes[["time", "neuron"]].isel(spike=slice(start, start + SCANNED)).load()
+        parts.append(part.time.values[part.neuron.values == neuron])
+    return np.concatenate(parts)
+
+
+def _spikes(tree: xr.DataTree, population: str) -> xr.DataTree:
+    known = tree.children["spikes"].children if "spikes" in tree.children else {}
+    if population not in known:
+        raise OutputError(
+            f"the spikes of {population!r} were not recorded; "
+            f"those that were: {', '.join(known) or 'none'}"
+        )
+    return known[population]
+
+
+def _datasets(store: Path) -> Iterator[tuple[str, xr.Dataset]]:
+    """Yield the path and the content of every group; of a run in progress, its logs merged."""
+    root = zarr.open_group(str(store), mode="r")
+    committed = committed_tick(root)
+    unfinished = {
+        f"/{path}": stream
+        for path, stream in streams(root).items()
+        if "committed_tick" not in stream.attrs
+    }
+    for path in _group_paths(store, "/"):
+        if path in unfinished:
+            yield path, _shown(merged_dataset(unfinished[path], committed or 0))
+        elif path.rpartition("/")[0] in unfinished or path.endswith("/by_time"):
+            continue  # half made, or shown in its parent
+        else:
+            dataset = _opened(store, path)
+            if (store / path[1:] / "by_time").is_dir():
+                dataset = dataset.merge(_opened(store, f"{path}/by_time"))
+            yield path, dataset
+
+
+def _opened(store: Path, path: str) -> xr.Dataset:
+    return _shown(
+        xr.open_dataset(store, engine="zarr", group=path, consolidated=False, chunks=None)
+    )
+
+
+def _shown(stored: xr.Dataset) -> xr.Dataset:
+    return stored.rename({old: new for old, new in SHOWN.items() if old in stored.variables})
+
+
+def _group_paths(store: Path, path: str) -> Iterator[str]:
+    """Yield the paths of a group and of those in it, without the logs of a run in progress."""
+    yield path
+    for child in sorted((store / path[1:]).iterdir()):
+        described = child / "zarr.json"
+        if child.name in (RAW, OWNERS) or not described.is_file():
+            continue
+        if json.loads(described.read_text(encoding="utf-8"))["node_type"] == "group":
+            yield from _group_paths(store, f"{path.rstrip('/')}/{child.name}")
 
 
 def _named(dataset: xr.Dataset) -> xr.Dataset:

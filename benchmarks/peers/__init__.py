@@ -1,0 +1,1 @@
+"""The field's simulators, each in an environment of its own, on the networks of NETWORKS.md."""

@@ -1,0 +1,143 @@
+"""Delivery of spikes to static synapses: integers added at the slots of the targets.
+
+Spikes of recent ticks are kept in rings: `ids[g, tick % depth, :counts[g, tick % depth]]` are the
+sources that the g-th shard of this process emitted in that tick. A spike is delivered when it is
+due, not when it is emitted: all writes of a tick then fall on one small array that stays in the
+cache, however long the delays are. Since integers are added, the order of delivery is free.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from biosim.kernels.prefetch import prefetch
+
+compiled = njit(nogil=True, error_model="numpy")
+
+AHEAD = 4
+"""Runs whose synapses are fetched before they are needed."""
+
+
+@compiled
+def deliver_alike(
+    ids: Any, counts: Any, place: Any, row: Any, start: Any, slot: Any, run_weight: Any, acc: Any
+) -> int:
+    """Deliver the spikes at `place` of the rings; one delay for all, one weight a run."""
+    events = 0
+    for g in range(ids.shape[0]):
+        sources = ids[g, place, : counts[g, place]]
+        for s in range(sources.shape[0]):
+            if s + AHEAD < sources.shape[0]:
+                prefetch(slot, start[row[sources[s + AHEAD]]])
+            source = sources[s]
+            for run in range(row[source], row[source + 1]):
+                weight = run_weight[run]
+                targets = slot[start[run] : start[run + 1]]
+                for m in range(targets.shape[0]):
+                    acc[targets[m]] += weight
+                events += targets.shape[0]
+    return events
+
+
+@compiled
+def deliver_each(
+    ids: Any, counts: Any, place: Any, row: Any, start: Any, slot: Any, weight: Any, acc: Any
+) -> int:
+    """Deliver the spikes at `place` of the rings; one delay for all, a weight each synapse."""
+    events = 0
+    for g in range(ids.shape[0]):
+        sources = ids[g, place, : counts[g, place]]
+        for s in range(sources.shape[0]):
+            if s + AHEAD < sources.shape[0]:
+                first = start[row[sources[s + AHEAD]]]
+                prefetch(slot, first)
+                prefetch(weight, first)
+            source = sources[s]
+            first, last = start[row[source]], start[row[source + 1]]
+            targets, weights = slot[first:last], weight[first:last]
+            for m in range(targets.shape[0]):
+                acc[targets[m]] += weights[m]
+            events += targets.shape[0]
+    return events
+
+
+@compiled
+def runs_at(ids: Any, counts: Any, place: Any, row: Any, due: Any) -> int:
+    """Collect the runs of the spikes at `place` of the rings into `due`; return how many."""
+    n = 0
+    for g in range(ids.shape[0]):
+        for s in range(counts[g, place]):
+            source = ids[g, place, s]
+            for run in range(row[source], row[source + 1]):
+                due[n] = run
+                n += 1
+    return n
+
+
+@compiled
+def due_runs(
+    ids: Any,
+    counts: Any,
+    cursor: Any,
+    tick: Any,
+    least: Any,
+    most: Any,
+    row: Any,
+    delay: Any,
+    due: Any,
+) -> int:
+    """Collect the runs that are due at `tick` into `due`; return how many.
+
+    `cursor[g, place, s]` is the next run of the s-th spike at that place of the rings.
+    """
+    n = 0
+    depth = ids.shape[1]
+    for g in range(ids.shape[0]):
+        for age in range(least, most + 1):
+            place = (tick - age) % depth
+            sources, runs = ids[g, place], cursor[g, place]
+            for s in range(counts[g, place]):
+                source = sources[s]
+                run = row[source] if age == least else runs[s]
+                last = row[source + 1]
+                while run < last and delay[run] == age:
+                    due[n] = run
+                    n += 1
+                    run += 1
+                runs[s] = run
+    return n
+
+
+@compiled
+def deliver_due_alike(n: Any, due: Any, start: Any, slot: Any, run_weight: Any, acc: Any) -> int:
+    """Deliver n collected runs, one weight a run."""
+    events = 0
+    for r in range(n):
+        if r + AHEAD < n:
+            prefetch(slot, start[due[r + AHEAD]])
+        run = due[r]
+        weight = run_weight[run]
+        targets = slot[start[run] : start[run + 1]]
+        for m in range(targets.shape[0]):
+            acc[targets[m]] += weight
+        events += targets.shape[0]
+    return events
+
+
+@compiled
+def deliver_due_each(n: Any, due: Any, start: Any, slot: Any, weight: Any, acc: Any) -> int:
+    """Deliver n collected runs, a weight each synapse."""
+    events = 0
+    for r in range(n):
+        if r + AHEAD < n:
+            first = start[due[r + AHEAD]]
+            prefetch(slot, first)
+            prefetch(weight, first)
+        run = due[r]
+        targets, weights = slot[start[run] : start[run + 1]], weight[start[run] : start[run + 1]]
+        for m in range(targets.shape[0]):
+            acc[targets[m]] += weights[m]
+        events += targets.shape[0]
+    return events

@@ -1,0 +1,296 @@
+"""Source text of the kernels of plastic synapses, of one projection.
+
+Why lazy: a post-synaptic spike changes synapses that lie anywhere in memory, a pre-synaptic one
+changes a row. So `on_post` is not executed when the post-synaptic neuron spikes: the neuron keeps
+a history of its last spikes, with what `on_post` reads of it, and a row catches up when its next
+pre-synaptic spike arrives. Up to four spikes are caught up without a branch. Nothing depends on
+when a row catches up: every value is computed from the last arrival and the tick of the spike.
+
+In the text, `a_name` is an array over synapses, `v_name` its value at hand, `b_name` an array over
+runs (source and delay), `c_name` a name of the post-synaptic neuron, `h_name` its history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from biosim.equations.code import Assign, SynapseCode
+from biosim.kernels.emit import Precision, names_in, printed
+from biosim.kernels.sheets import CASTS
+
+HISTORY = 16
+"""Post-synaptic spikes that a neuron keeps; all rows catch up before one is forgotten."""
+
+AT_ONCE = 4
+"""Spikes that a row catches up without a branch."""
+
+
+@dataclass(frozen=True)
+class PlasticCode:
+    """What the text of a plastic projection is made from.
+
+    Args:
+        number: position among the plastic projections.
+        code: the synapse model.
+        tabled: pre-synaptic and own traces whose decay is read from a table over ticks.
+    """
+
+    number: int
+    code: SynapseCode
+    tabled: frozenset[str]
+
+    @property
+    def eager(self) -> bool:
+        """Whether synapses change at every tick, so that nothing can wait."""
+        return bool(self.code.clock)
+
+    @cached_property
+    def variables(self) -> list[str]:
+        """Names of the arrays over synapses."""
+        names = [v.name for v in self.code.variables]
+        return names + [t.name for t in self.code.own_traces if t.name not in names]
+
+    @cached_property
+    def casts(self) -> dict[str, str]:
+        """The number type of every variable of a synapse."""
+        casts = dict.fromkeys(self.variables, "F")
+        return casts | {v.name: CASTS[v.kind] for v in self.code.variables}
+
+    @cached_property
+    def kept(self) -> list[str]:
+        """What a post-synaptic spike is remembered with: what `on_post` reads of its neuron."""
+        known = {a.name for a in self.code.post_prelude} | {t.name for t in self.code.post_traces}
+        used = {name for a in self.code.on_post for name in names_in(a.expression)}
+        return sorted(used & (known | set(self.code.reads_post)))
+
+    @property
+    def of_post(self) -> list[str]:
+        """Names of arrays over post-synaptic neurons: traces, and variables that are read."""
+        return [*(t.name for t in self.code.post_traces), *self.code.reads_post]
+
+    @property
+    def receptors(self) -> list[str]:
+        """Variables of the post-synaptic neuron that arrivals add to."""
+        return list(dict.fromkeys(effect.variable for effect in self.code.effects))
+
+    def arguments(self) -> list[str]:
+        """Return the names of what every kernel of the projection takes, in order."""
+        names = ["start", "slot", *(f"a_{x}" for x in self.variables)]
+        names += ["own_last"] if self.code.own_traces else []
+        names += ["last", "seen", *(f"b_{t.name}" for t in self.code.pre_traces)]
+        names += [f"c_{x}" for x in self.of_post]
+        names += ["history", *(f"h_{x}" for x in self.kept)]
+        names += [f"table_{x}" for x in sorted(self.tabled)]
+        names += [f"s_{v.name}" for v in self.code.shared_variables]
+        names += [f"in_{r}" for r in self.receptors]
+        return names + [f"per_{r}" for r in self.receptors] + [f"most_{r}" for r in self.receptors]
+
+
+class PlasticText:
+    """The functions of a plastic projection."""
+
+    def __init__(self, plastic: PlasticCode, precision: Precision) -> None:
+        self._p, self._precision = plastic, precision
+        self._code = plastic.code
+        self._names = {x: f"v_{x}" for x in plastic.variables}
+        for a in (*self._code.on_pre, *self._code.on_post, *self._code.clock):
+            self._names.setdefault(a.name, f"u_{a.name}")
+        self._names |= {v.name: f"s_{v.name}[0]" for v in self._code.shared_variables}
+
+    def functions(self) -> str:
+        """Return the source of all of them."""
+        parts = [self._arrive(), self._spike()]
+        parts += [self._catch_up()] if not self._p.eager else [self._eager_post(), self._clock()]
+        return "\n".join(parts)
+
+    def _define(self, name: str, arguments: str, lines: list[str]) -> str:
+        head = f"def {name}_{self._p.number}({arguments}, {', '.join(self._p.arguments())}):"
+        return "\n".join(["@compiled", head, *(f"    {line}" for line in lines), ""])
+
+    def _print(self, expression: str, names: dict[str, str]) -> str:
+        return printed(expression, self._precision, self._names | names)
+
+    def _decayed(self, trace: str, text: str, value: str, ticks: str, names: dict[str, str]) -> str:
+        if trace in self._p.tabled:
+            last = f"table_{trace}.shape[0] - 1"
+            return f"{value} * table_{trace}[min({ticks}, {last})]"
+        return self._print(text, {**names, trace: value, "elapsed": f"F(({ticks}) * DT)"})
+
+    def _pre_at(self, prefix: str, ticks: str) -> list[str]:
+        """Return lines that set `prefix_trace` to the pre-synaptic traces after so many ticks."""
+        names = {t.name: f"b_{t.name}[run]" for t in self._code.pre_traces}
+        return [
+            f"{prefix}_{t.name} = F({self._decayed(t.name, t.decayed, names[t.name], ticks, names)})"
+            for t in self._code.pre_traces
+        ]
+
+    def _own_at(self, tick: str) -> list[str]:
+        if not self._code.own_traces:
+            return []
+        names = {t.name: f"v_{t.name}" for t in self._code.own_traces}
+        lines = [f"waited = max({tick} - own_last[m], 0)"]
+        for t in self._code.own_traces:
+            value = self._decayed(t.name, t.decayed, names[t.name], "waited", names)
+            lines.append(f"w_{t.name} = F({value})")
+        return lines + [f"v_{t.name} = w_{t.name}" for t in self._code.own_traces]
+
+    def _statements(self, statements: tuple[Assign, ...], names: dict[str, str]) -> list[str]:
+        lines = []
+        for a in statements:
+            cast = self._p.casts.get(a.name, "F")
+            lines.append(f"{self._names[a.name]} = {cast}({self._print(a.expression, names)})")
+        return lines
+
+    def _loaded(self) -> list[str]:
+        return [f"v_{x} = a_{x}[m]" for x in self._p.variables]
+
+    def _written(self, *codes: tuple[Assign, ...]) -> list[str]:
+        names = dict.fromkeys(a.name for code in codes for a in code if a.name in self._p.variables)
+        names |= dict.fromkeys(t.name for t in self._code.own_traces)
+        return list(names)
+
+    def _pending(self) -> list[str]:
+        """Return lines that catch up with the spikes of neuron j from tick `since` on."""
+        if not self._code.on_post:
+            return []
+        return [
+            f"if history[j, {AT_ONCE}] < since:",
+            *(
+                f"    {line}"
+                for h in range(AT_ONCE - 1, -1, -1)
+                for line in self._missed(str(h), "history[j, " + str(h) + "] >= since")
+            ),
+            "else:",
+            "    h = 0",
+            f"    while h < {HISTORY} and history[j, h] >= since:",
+            "        h += 1",
+            "    while h > 0:",
+            "        h -= 1",
+            *(f"        {line}" for line in self._missed("h", "True")),
+        ]
+
+    def _missed(self, h: str, live: str) -> list[str]:
+        """Return lines for the h-th last spike of neuron j, which count only if `live`."""
+        names = {t.name: f"p_{t.name}" for t in self._code.pre_traces}
+        names |= {x: f"h_{x}[j, {h}]" for x in self._p.kept}
+        written = self._written(self._code.on_post)
+        lines = [f"live = {live}", f"at = np.int64(history[j, {h}])"]
+        lines += [f"o_{x} = v_{x}" for x in written]
+        lines += ["waited = max(at - before, 0)", *self._pre_at("p", "waited")]
+        lines += self._own_at("at")
+        lines += self._statements(self._code.on_post, names)
+        lines += [f"v_{x} = v_{x} if live else o_{x}" for x in written]
+        if self._code.own_traces:
+            lines.append("own_last[m] = at if live else own_last[m]")
+        return lines
+
+    def _arrive(self) -> str:
+        """Return the function that delivers the runs that are due."""
+        code, p = self._code, self._p
+        names = {t.name: f"n_{t.name}" for t in code.pre_traces}
+        names |= {a.name: f"n_{a.name}" for a in code.pre_prelude}
+        names |= {x: f"c_{x}[j]" for x in p.of_post}
+        lines = ["events = 0", "over = False", "for r in range(n):", "    run = due[r]"]
+        body = ["before, since = last[run], seen[run]", *self._pre_at("n", "max(tick - before, 0)")]
+        for a in code.pre_prelude:
+            body.append(f"n_{a.name} = F({self._print(a.expression, names)})")
+        each = ["j = slot[m]", *self._loaded()]
+        each += [] if p.eager else self._pending()
+        each += self._own_at("tick")
+        # An effect sees the synapse as it is at its place in the code: names of versions.
+        each += self._statements(code.on_pre, names)
+        for effect in code.effects:
+            r = effect.variable
+            each += [
+                f"amount = nearest({self._print(effect.expression, names)} * per_{r})",
+                f"over |= abs(amount) > most_{r}",
+                f"in_{r}[j] += I(amount)",
+            ]
+        each += [f"a_{x}[m] = v_{x}" for x in self._written(code.on_pre, code.on_post)]
+        if code.own_traces:
+            each.append("own_last[m] = tick")
+        body += ["for m in range(start[run], start[run + 1]):", *(f"    {line}" for line in each)]
+        body += [f"b_{t.name}[run] = n_{code.pre_final.get(t.name, t.name)}" for t in code.pre_traces]
+        body += ["last[run] = tick", "seen[run] = tick", "events += start[run + 1] - start[run]"]
+        lines += [f"    {line}" for line in body]
+        lines += ["return -1 if over else events"]
+        return self._define("arrive", "n, due, tick, t", lines)
+
+    def _spike(self) -> str:
+        """Return the function that notes the spikes of post-synaptic neurons.
+
+        It stops before one whose oldest spike some row may still have to catch up with, and
+        returns how many it has dealt with.
+        """
+        code, p = self._code, self._p
+        names = {x: f"c_{x}[j]" for x in p.of_post}
+        names |= {a.name: f"n_{a.name}" for a in code.post_prelude}
+        body = ["if ids[s] < first or ids[s] >= end:", "    continue"]
+        body += ["j = np.int64(ids[s]) - first + offset"]
+        if not p.eager:
+            body += [f"if history[j, {HISTORY - 1}] >= floor[0]:", "    return s"]
+        body += [f"n_{a.name} = F({self._print(a.expression, names)})" for a in code.post_prelude]
+        shifted = ["history", *(f"h_{x}" for x in p.kept)]
+        if not p.eager:
+            body += [f"for h in range({HISTORY - 1}, 0, -1):"]
+            body += [f"    {x}[j, h] = {x}[j, h - 1]" for x in shifted]
+        body += ["history[j, 0] = tick"]
+        body += [f"h_{x}[j, 0] = {self._print(x, names)}" for x in p.kept]
+        body += [f"c_{t} = n_{last}" for t, last in ()]
+        body += [
+            f"c_{t.name}[j] = {names.get(code.post_final.get(t.name, t.name), f'c_{t.name}[j]')}"
+            for t in code.post_traces
+        ]
+        lines = ["for s in range(s0, n):", *(f"    {line}" for line in body), "return n"]
+        return self._define("spike", "s0, n, ids, first, end, offset, floor, tick", lines)
+
+    def _catch_up(self) -> str:
+        """Return the function with which all rows catch up with all spikes before `tick`."""
+        each = ["j = slot[m]", *self._loaded(), *self._pending()]
+        each += [f"a_{x}[m] = v_{x}" for x in self._written(self._code.on_post)]
+        lines = [
+            "for run in range(last.shape[0]):",
+            "    before, since = last[run], seen[run]",
+            "    for m in range(start[run], start[run + 1]):",
+            *(f"        {line}" for line in each),
+            "    seen[run] = tick",
+            "floor[0] = tick",
+        ]
+        return self._define("catch_up", "tick, floor", lines)
+
+    def _eager_post(self) -> str:
+        """Return the function that executes `on_post` of neurons that spiked in this tick."""
+        names = {t.name: f"p_{t.name}" for t in self._code.pre_traces}
+        names |= {x: f"h_{x}[j, 0]" for x in self._p.kept}
+        each = ["j = slot[m]", "if history[j, 0] == tick:"]
+        inner = [*self._loaded(), *self._own_at("tick")]
+        inner += self._statements(self._code.on_post, names)
+        inner += [f"a_{x}[m] = v_{x}" for x in self._written(self._code.on_post)]
+        inner += ["own_last[m] = tick"] if self._code.own_traces else []
+        each += [f"    {line}" for line in inner]
+        lines = [
+            "for run in range(last.shape[0]):",
+            *(f"    {line}" for line in self._pre_at("p", "max(tick - last[run], 0)")),
+            "    for m in range(start[run], start[run + 1]):",
+            *(f"        {line}" for line in each),
+        ]
+        return self._define("on_post", "tick", lines)
+
+    def _clock(self) -> str:
+        """Return the function that moves clock-driven variables by a tick."""
+        names = {t.name: f"p_{t.name}" for t in self._code.pre_traces}
+        names |= {x: f"c_{x}[j]" for x in self._p.of_post}
+        each = ["j = slot[m]", *self._loaded(), *self._own_at("tick")]
+        moved = [a.name for a in self._code.clock if a.name in self._p.variables]
+        for a in self._code.clock:
+            target = f"new_{a.name}" if a.name in moved else self._names[a.name]
+            each.append(f"{target} = F({self._print(a.expression, names)})")
+        each += [f"a_{x}[m] = new_{x}" for x in moved]
+        lines = [
+            "for run in range(last.shape[0]):",
+            *(f"    {line}" for line in self._pre_at("p", "max(tick - last[run], 0)")),
+            "    for m in range(start[run], start[run + 1]):",
+            *(f"        {line}" for line in each),
+        ]
+        return self._define("clock", "tick, t", lines)

@@ -1,0 +1,266 @@
+"""Source text of `advance`: all ticks of a window, for everything that one shard owns.
+
+The order within a tick is that of `biosim.spiking.shard`. One call advances many ticks, so that
+the interpreter is entered once a window; threads meet inside, as often as delays ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from biosim.kernels.emit import Precision, printed
+from biosim.kernels.plastic import PlasticCode, PlasticText
+from biosim.kernels.sheets import SheetCode, sample_text, settle_text, update_text
+
+
+@dataclass(frozen=True)
+class StoreCode:
+    """Static synapses that are delivered together.
+
+    Args:
+        broad: whether delays differ.
+        each: whether every synapse has a weight of its own.
+    """
+
+    broad: bool
+    each: bool
+
+
+@dataclass(frozen=True)
+class InputCode:
+    """Poisson input to a receptor; `each`: neurons have means of their own."""
+
+    each: bool
+
+
+@dataclass(frozen=True)
+class SourceCode:
+    """Neurons without equations: "random" or "listed"."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class DrawCode:
+    """Random numbers of the neurons of one population in a sheet: "normal" or "uniform"."""
+
+    kind: str
+    stream: int
+
+
+@dataclass(frozen=True)
+class SampleCode:
+    """A variable of a sheet that is read every so many ticks."""
+
+    sheet: int
+    variable: str
+
+
+@dataclass(frozen=True)
+class ProgramCode:
+    """Everything that the text depends on."""
+
+    sheets: tuple[SheetCode, ...]
+    stores: tuple[StoreCode, ...] = ()
+    inputs: tuple[InputCode, ...] = ()
+    sources: tuple[SourceCode, ...] = ()
+    draws: tuple[DrawCode, ...] = ()
+    samples: tuple[SampleCode, ...] = ()
+    plastic: tuple[tuple[PlasticCode, bool, int], ...] = ()
+    """Of each plastic projection: its code, whether delays differ, and ticks to `on_post`."""
+
+
+FIXED = ("t0", "t1", "me", "threads", "lookahead", "barrier", "ids", "counts", "status")
+"""Arguments of every `advance`, before those that depend on the network."""
+
+
+class Program:
+    """The text, and the names of the arguments that `advance` takes after the fixed ones."""
+
+    def __init__(self, code: ProgramCode, precision: Precision) -> None:
+        self.arguments: list[str] = []
+        functions, lines = [], []
+        for part in (
+            *(self._store(i, store) for i, store in enumerate(code.stores)),
+            *(self._input(i, part) for i, part in enumerate(code.inputs)),
+        ):
+            lines += part
+        for plastic, broad, wait in code.plastic:
+            functions.append(PlasticText(plastic, precision).functions())
+            lines += self._plastic(plastic, broad)
+        for plastic, _, wait in code.plastic:
+            lines += self._spiked(plastic, wait)
+        for i, sheet in enumerate(code.sheets):
+            functions.append(settle_text(sheet, f"settle_{i}", precision))
+            functions.append(update_text(sheet, f"update_{i}", precision))
+            lines += self._settle(i, sheet)
+        for i, sample in enumerate(code.samples):
+            sheet = code.sheets[sample.sheet]
+            functions.append(sample_text(sheet, sample.variable, f"sample_{i}", precision))
+            lines += self._sample(i, sample.sheet, sheet)
+        for i, draw in enumerate(code.draws):
+            lines += self._draw(i, draw)
+        for plastic, _, _ in code.plastic:
+            lines += self._clock(plastic, precision)
+        lines.append("m = 0")
+        for i, sheet in enumerate(code.sheets):
+            lines += self._update(i, sheet)
+        for i, source in enumerate(code.sources):
+            lines += self._source(i, source)
+        head = ", ".join([*FIXED, *self.arguments])
+        self.text = "\n".join(
+            [
+                *functions,
+                "@compiled",
+                f"def advance({head}):",
+                "    depth = ids.shape[1]",
+                "    events = 0",
+                "    for tick in range(t0, t1):",
+                "        place = tick % depth",
+                "        t = F(tick * DT)",
+                *(f"        {line}" for line in lines),
+                "        counts[me, place] = m",
+                "        if threads > 1 and (tick + 1 - t0) % lookahead == 0:",
+                "            if meet(barrier, threads):",
+                "                return tick + 1",
+                "    status[3] += events",
+                "    if threads > 1 and (t1 - t0) % lookahead != 0:",
+                "        meet(barrier, threads)",
+                "    return t1",
+                "",
+            ]
+        )
+
+    def _take(self, prefix: str, names: Sequence[str]) -> list[str]:
+        """Return the names with a prefix, and note them as arguments, each once."""
+        full = [f"{prefix}_{name}" for name in names]
+        self.arguments += [name for name in full if name not in self.arguments]
+        return full
+
+    def _store(self, i: int, store: StoreCode) -> list[str]:
+        prefix = f"store{i}"
+        self._take("shard", ["acc"])
+        weights = "weight" if store.each else "run_weight"
+        how = "each" if store.each else "alike"
+        row, start, slot, weight = self._take(prefix, ["row", "start", "slot", weights])
+        if not store.broad:
+            (delay,) = self._take(prefix, ["delay"])
+            return [
+                f"events += deliver_{how}(ids, counts, (tick - {delay}) % depth, "
+                f"{row}, {start}, {slot}, {weight}, shard_acc)"
+            ]
+        cursor, delays, due, least, most = self._take(
+            prefix, ["cursor", "delays", "due", "least", "most"]
+        )
+        return [
+            f"found = due_runs(ids, counts, {cursor}, tick, {least}, {most}, {row}, {delays}, "
+            f"{due})",
+            f"events += deliver_due_{how}(found, {due}, {start}, {slot}, {weight}, shard_acc)",
+        ]
+
+    def _input(self, i: int, part: InputCode) -> list[str]:
+        means = "means" if part.each else "thresholds"
+        key, first, words, weight, acc, mean = self._take(
+            f"input{i}", ["key", "first", "words", "weight", "acc", means]
+        )
+        how = "add_poisson_each" if part.each else "add_poisson"
+        return [
+            f"fill_words({key}, 0, tick, {first}, {words})",
+            f"{how}({words}, {mean}, {weight}, {acc})",
+        ]
+
+    def _synapses(self, plastic: PlasticCode) -> str:
+        return ", ".join(self._take(f"plastic{plastic.number}", plastic.arguments()))
+
+    def _plastic(self, plastic: PlasticCode, broad: bool) -> list[str]:
+        p, prefix = plastic.number, f"plastic{plastic.number}"
+        row, due = self._take(prefix, ["row", "due"])
+        if broad:
+            cursor, delays, least, most = self._take(prefix, ["cursor", "delays", "least", "most"])
+            find = f"due_runs(ids, counts, {cursor}, tick, {least}, {most}, {row}, {delays}, {due})"
+        else:
+            (delay,) = self._take(prefix, ["delay"])
+            find = f"runs_at(ids, counts, (tick - {delay}) % depth, {row}, {due})"
+        return [
+            f"found = {find}",
+            f"came = arrive_{p}(found, {due}, tick, t, {self._synapses(plastic)})",
+            "if came < 0:",
+            f"    status[0], status[1], status[2] = tick, -1 - {p}, 0",
+            "    give_up(barrier)",
+            "    return tick",
+            "events += came",
+        ]
+
+    def _spiked(self, plastic: PlasticCode, wait: int) -> list[str]:
+        p, prefix = plastic.number, f"plastic{plastic.number}"
+        names = self._take(prefix, ["first", "end", "offset", "floor"])
+        rest = f"{', '.join(names)}, tick, {self._synapses(plastic)}"
+        lines = [
+            f"at = (tick - 1 - {wait}) % depth",
+            "total = counts[me, at]",
+            f"done = spike_{p}(0, total, ids[me, at], {rest})",
+        ]
+        if plastic.eager:
+            return [*lines, "if total > 0:", f"    on_post_{p}(tick, {self._synapses(plastic)})"]
+        return [
+            *lines,
+            "while done < total:",
+            f"    catch_up_{p}(tick, {names[3]}, {self._synapses(plastic)})",
+            f"    done = spike_{p}(done, total, ids[me, at], {rest})",
+        ]
+
+    def _clock(self, plastic: PlasticCode, precision: Precision) -> list[str]:
+        p, code = plastic.number, plastic.code
+        lines = [f"clock_{p}(tick, t, {self._synapses(plastic)})"] if plastic.eager else []
+        names = {v.name: f"plastic{p}_s_{v.name}[0]" for v in code.shared_variables}
+        self._take(f"plastic{p}", [f"s_{v.name}" for v in code.shared_variables])
+        moved = [f"new_{a.name} = {printed(a.expression, precision, names)}" for a in code.shared]
+        return [*lines, *moved, *(f"{names[a.name]} = new_{a.name}" for a in code.shared)]
+
+    def _sheet(self, i: int, sheet: SheetCode) -> str:
+        return ", ".join(self._take(f"sheet{i}", [*sheet.arrays, *sheet.scalars]))
+
+    def _settle(self, i: int, sheet: SheetCode) -> list[str]:
+        found, spiked = self._take(f"sheet{i}", ["found", "spiked"])
+        return [f"settle_{i}(t, {found}[0], {spiked}, {self._sheet(i, sheet)})"]
+
+    def _sample(self, i: int, at: int, sheet: SheetCode) -> list[str]:
+        every, first, chosen, out = self._take(f"sample{i}", ["every", "first", "chosen", "out"])
+        return [
+            f"if tick % {every} == 0:",
+            f"    row = (tick - {first}) // {every}",
+            f"    sample_{i}(t, {chosen}, {out}[row], {self._sheet(at, sheet)})",
+        ]
+
+    def _draw(self, i: int, draw: DrawCode) -> list[str]:
+        key, first, words, out = self._take(f"draw{i}", ["key", "first", "words", "out"])
+        return [f"fill_{draw.kind}({key}, {draw.stream}, tick, {first}, {words}, {out})"]
+
+    def _update(self, i: int, sheet: SheetCode) -> list[str]:
+        n, gid, spiked, flags, flags8, found = self._take(
+            f"sheet{i}", ["n", "gid", "spiked", "flags", "flags8", "found"]
+        )
+        draws = [f", {name}" for name in self._take(f"sheet{i}", sheet.draws)]
+        return [
+            f"new = update_{i}(t, {n}, {gid}, ids[me, place, m:], {spiked}, {flags}, {flags8}, "
+            f"{self._sheet(i, sheet)}{''.join(draws)})",
+            "if new < 0:",
+            f"    status[0], status[1], status[2] = tick, {i}, -1 - new",
+            "    give_up(barrier)",
+            "    return tick",
+            f"{found}[0] = new",
+            "m += new",
+        ]
+
+    def _source(self, i: int, source: SourceCode) -> list[str]:
+        if source.kind == "listed":
+            ticks, listed, position = self._take(f"source{i}", ["ticks", "listed", "position"])
+            return [f"m += emit_listed(tick, {ticks}, {listed}, {position}, ids[me, place, m:])"]
+        key, first, words, thresholds, number = self._take(
+            f"source{i}", ["key", "first", "words", "thresholds", "number"]
+        )
+        return [
+            f"fill_words({key}, 0, tick, {first}, {words})",
+            f"m += emit_random({words}, {thresholds}, {number}, ids[me, place, m:])",
+        ]

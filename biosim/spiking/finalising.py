@@ -1,0 +1,276 @@
+"""The end of a recording: the owners' logs become arrays that do not show how many there were.
+
+Any process can do it, for a run that has ended or was killed, and again where it was killed
+itself: a group counts as done from the moment it has the attribute `committed_tick`, which comes
+after its arrays and before its logs go away.
+
+Memory is bounded: spikes are merged a shard at a time, and sorted by neuron in buckets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+import zarr.errors
+from zarr.codecs import BloscCodec
+
+from biosim.errors import OutputError
+from biosim.spiking.append_log import AppendLog
+from biosim.spiking.merged import (
+    OWNERS,
+    RAW,
+    WINDOW_TICKS,
+    Beside,
+    MergedRows,
+    MergedSpikes,
+    array_of,
+    committed_tick,
+    row_logs,
+    spike_logs,
+    streams,
+    time_attributes,
+)
+
+CHUNK = 1 << 16
+SHARD = 1 << 20
+BUCKET = 1 << 22
+BUFFER_VALUES = 1 << 23
+STEPS = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
+VALUES = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+
+Int64s = npt.NDArray[np.int64]
+
+
+def finalise(path: str | Path) -> int:
+    """Merge what was recorded up to the last common commit, and remove the logs.
+
+    No owner may still be writing. A store without logs is left as it is.
+
+    Args:
+        path: the directory `run.zarr`.
+
+    Returns:
+        The tick before which everything is stored; 0 if nothing was recorded.
+
+    Raises:
+        OutputError: the store is not there, is damaged or cannot be written.
+    """
+    try:
+        root = zarr.open_group(str(path), mode="r+", zarr_format=3)
+    except (OSError, zarr.errors.BaseZarrError) as problem:
+        raise OutputError(f"{path} cannot be written ({problem}); expected a run.zarr") from None
+    committed = committed_tick(root)
+    if committed is None:
+        return 0
+    try:
+        for name, stream in streams(root).items():
+            if "committed_tick" not in stream.attrs:
+                build = _spikes if name.startswith("spikes/") else _rows
+                stream.attrs.update({**build(stream, committed), "committed_tick": committed})
+            del stream[RAW]
+        del root[OWNERS]
+    except OSError as problem:
+        raise OutputError(
+            f"{path} cannot be written ({problem.strerror or problem}); make room and do it again"
+        ) from None
+    return committed
+
+
+def _spikes(stream: zarr.Group, committed: int) -> dict[str, Any]:
+    logs = spike_logs(stream)
+    merged = MergedSpikes(logs, committed)
+    attributes: dict[str, Any] = {**logs[0].attrs, "window_ticks": WINDOW_TICKS}
+    when = time_attributes(attributes["dt_s"], "time of the spike")
+    total, size = len(merged), attributes["size"]
+    step = _events(stream, "by_time/step", total, np.int64, STEPS, when)
+    neuron = _events(
+        stream, "by_time/id", total, np.uint32, VALUES, {"long_name": "neuron that fired"}
+    )
+    counts = np.zeros(size, np.int64)
+    for start in range(0, total, SHARD):
+        stop = min(start + SHARD, total)
+        steps, ids = merged.read(start, stop)
+        step[start:stop], neuron[start:stop] = steps, ids
+        counts += np.bincount(ids, minlength=size)
+    _whole(
+        stream,
+        "by_time/window_ptr",
+        merged.window_ptr.astype(np.uint64),
+        "window_edge",
+        {"long_name": "position of the first spike of each window"},
+    )
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    _whole(
+        stream,
+        "by_neuron/indptr",
+        ends.astype(np.uint64),
+        "neuron_edge",
+        {"long_name": "position of the first spike of each neuron"},
+    )
+    sorted_step = _events(stream, "by_neuron/step", total, np.int64, STEPS, when)
+    rest = np.empty(0, np.int64)
+    at = 0
+    for part in _by_neuron(stream, step, neuron, ends):
+        rest = np.concatenate([rest, part])
+        whole = len(rest) // SHARD * SHARD
+        sorted_step[at : at + whole] = rest[:whole]
+        rest, at = rest[whole:], at + whole
+    sorted_step[at:] = rest
+    recorded = merged.recorded
+    if recorded is not None:
+        _whole(stream, "recorded", recorded.read(slice(None)), "recorded_neuron", {})
+    return attributes
+
+
+def _by_neuron(
+    stream: zarr.Group, step: zarr.Array[Any], neuron: zarr.Array[Any], ends: Int64s
+) -> Iterator[Int64s]:
+    """Return the steps of the spikes, ordered by (neuron, step), in parts."""
+    total, size = int(ends[-1]), len(ends) - 1
+    edges = [0]
+    while edges[-1] < size:
+        # At least one neuron, however much it fires.
+        most = int(np.searchsorted(ends, ends[edges[-1]] + BUCKET, side="right")) - 1
+        edges.append(max(most, edges[-1] + 1))
+    if len(edges) == 2:
+        yield _ordered(np.asarray(step[:]), np.asarray(neuron[:]))
+        return
+    parts = [
+        (
+            stream.create_group(f"{RAW}/sorting/{i:06}", overwrite=True),
+            int(ends[hi] - ends[lo]),
+        )
+        for i, (lo, hi) in enumerate(pairwise(edges))
+    ]
+    columns = {"step": (np.int64, None), "id": (np.uint32, None)}
+    buckets = [AppendLog(group, columns, CHUNK) for group, _ in parts]
+    for start in range(0, total, SHARD):
+        steps, ids = (
+            np.asarray(step[start : start + SHARD]),
+            np.asarray(neuron[start : start + SHARD]),
+        )
+        which = np.searchsorted(edges, ids, side="right") - 1
+        order = np.argsort(which, kind="stable")
+        cuts = np.searchsorted(which[order], np.arange(len(edges)))
+        for bucket, lo, hi in zip(buckets, cuts[:-1], cuts[1:], strict=True):
+            bucket.append(step=steps[order[lo:hi]], id=ids[order[lo:hi]])
+    for bucket, (group, count) in zip(buckets, parts, strict=True):
+        bucket.flush()
+        yield _ordered(
+            np.asarray(array_of(group, "step")[:count]), np.asarray(array_of(group, "id")[:count])
+        )
+
+
+def _ordered(steps: Int64s, ids: npt.NDArray[np.uint32]) -> Int64s:
+    if ids.size:
+        ids = ids - ids.min()
+        if ids.max() < 1 << 16:
+            ids = ids.astype(np.uint16)  # numpy sorts these by radix, ten times as fast
+    return steps[np.argsort(ids, kind="stable")]
+
+
+def _rows(stream: zarr.Group, committed: int) -> dict[str, Any]:
+    dt_s = 0.0
+    for variable, logs in row_logs(stream).items():
+        merged = MergedRows(logs, committed)
+        rows, columns = merged.values.shape
+        if not rows:
+            continue
+        along, across = merged.attributes["dimensions"]
+        dt_s = merged.attributes["dt_s"]
+        snapshots = along == "snapshot"
+        grid = _Grid(rows, columns, 1, SHARD, 4 * SHARD) if snapshots else _Grid(rows, columns)
+        array = stream.create_array(
+            variable,
+            shape=(rows, columns),
+            chunks=grid.chunk,
+            shards=grid.shard,
+            dtype=merged.values.dtype,
+            compressors=VALUES,
+            dimension_names=(along, across),
+            attributes={"units": merged.attributes["units"], "long_name": variable},
+            overwrite=True,
+        )
+        height, width = grid.shard
+        # Several shards beside each other, because a log's chunks are wider than a shard.
+        band = width * max(1, BUFFER_VALUES // (height * width))
+        for row in range(0, rows, height):
+            for column in range(0, columns, band):
+                part = slice(row, row + height), slice(column, column + band)
+                array[part] = merged.values.read(*part)
+        when = time_attributes(dt_s, "time of the sample")
+        name = "snapshot_step" if snapshots else along
+        _whole(stream, name, merged.steps, along, when)
+        for name, beside in merged.columns.items():
+            what = across if name == "neuron" else name
+            _columns(stream, what, across, beside)
+    return {"dt_s": dt_s}
+
+
+class _Grid:
+    """Chunks and shards of samples (rows, columns).
+
+    Args:
+        rows: of the array.
+        columns: of the array.
+        least: rows of a chunk; more where rows are short.
+        wide: most columns of a chunk.
+        wider: most columns of a shard.
+    """
+
+    def __init__(
+        self, rows: int, columns: int, least: int = 1024, wide: int = 128, wider: int = 256
+    ) -> None:
+        width = min(wide, columns)
+        height = min(max(least, CHUNK // width), max(1, rows))
+        across = -(-min(wider, columns) // width) * width
+        self.chunk = (height, width)
+        self.shard = (height * max(1, SHARD // (4 * height * across)), across)
+
+
+def _columns(stream: zarr.Group, name: str, dimension: str, beside: Beside) -> None:
+    count = beside.shape[0]
+    array = _events(stream, name, count, beside.dtype, VALUES, {}, dimension)
+    for start in range(0, count, SHARD):
+        part = slice(start, start + SHARD)
+        array[part] = beside.read(part)
+
+
+def _events(
+    stream: zarr.Group,
+    name: str,
+    count: int,
+    dtype: npt.DTypeLike,
+    codec: BloscCodec,
+    attributes: dict[str, Any],
+    dimension: str = "spike",
+) -> zarr.Array[Any]:
+    """Make an array that is written shard by shard; a short one is one chunk."""
+    return stream.create_array(
+        name,
+        shape=(count,),
+        chunks=(min(CHUNK, max(1, count)),),
+        shards=(SHARD,) if count > CHUNK else None,
+        dtype=dtype,
+        compressors=codec,
+        dimension_names=(dimension,),
+        attributes=attributes,
+        overwrite=True,
+    )
+
+
+def _whole(
+    stream: zarr.Group,
+    name: str,
+    values: npt.NDArray[Any],
+    dimension: str,
+    attributes: dict[str, Any],
+) -> None:
+    array = _events(stream, name, len(values), values.dtype, STEPS, attributes, dimension)
+    array[:] = values

@@ -1,0 +1,200 @@
+"""How the spiking part of a network is laid out: the same on every rank and thread.
+
+Neurons that run the same code lie together in a sheet, whatever population they belong to. Every
+neuron that emits spikes has a number of its own in the whole network, by which rings and rows
+know it. A population is owned in whole blocks of 256 neurons, cut evenly among shards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from biosim.equations import NeuronCode, SynapseCode, neuron_code
+from biosim.equations.synapses import synapse_code
+from biosim.kernels.emit import renamed
+from biosim.kernels.noise import BLOCK
+from biosim.kernels.sheets import SheetCode
+from biosim.network import Network, NetworkError, Projection
+from biosim.spiking.description import PoissonInput, PoissonSource, Sparse, SpikeList, Spiking
+
+
+@dataclass(frozen=True)
+class Plastic:
+    """A projection whose synapses have equations."""
+
+    projection: int
+    code: SynapseCode
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Populations that run the same code: their positions in the network."""
+
+    code: SheetCode
+    populations: tuple[int, ...]
+
+
+class Layout:
+    """What every shard has to know of the network.
+
+    Args:
+        network: the description; its `dt` is set.
+
+    Attributes:
+        neurons: position -> scalar code, of every spiking population.
+        sheets: in the order of their first population.
+        sources: positions of populations that emit without equations.
+        first: position -> number of the population's first neuron among all that emit.
+        emitting: how many neurons emit spikes.
+        static: positions of projections without equations.
+        plastic: projections with equations.
+
+    Raises:
+        NetworkError: there is no tick length, or spiking populations are wired to what they
+            do not have.
+        EquationError: equations cannot be taken.
+    """
+
+    def __init__(self, network: Network) -> None:
+        if network.dt is None:
+            raise NetworkError(
+                "the network has spiking populations but no dt; give the length of a tick in "
+                "seconds, such as dt=0.0001"
+            )
+        self.network, self.dt = network, network.dt
+        self.neurons: dict[int, NeuronCode] = {}
+        self.sources: list[int] = []
+        for i, population in enumerate(network.populations):
+            if isinstance(population.model, Spiking):
+                self.neurons[i] = neuron_code(population.model, self.dt, population.name)
+            elif isinstance(population.model, PoissonSource | SpikeList):
+                self.sources.append(i)
+        self.first: dict[int, int] = {}
+        self.emitting = 0
+        for i in (*self.neurons, *self.sources):
+            self.first[i] = self.emitting
+            self.emitting += network.populations[i].size
+        self.static: list[int] = []
+        self.plastic: list[Plastic] = []
+        for i, projection in enumerate(network.projections):
+            if isinstance(projection.weights, Sparse):
+                self._sort(i, projection, projection.weights)
+        self.sheets = self._sheets()
+
+    def sparse(self, projection: int) -> Sparse:
+        """Return the synapses' description of a spiking projection, by position."""
+        weights = self.network.projections[projection].weights
+        assert isinstance(weights, Sparse)
+        return weights
+
+    def ends(self, projection: int) -> tuple[int, int]:
+        """Return the positions of a projection's source and target."""
+        ends = self.network.projections[projection]
+        at = self.network.population_at
+        return at[ends.source], at[ends.target]
+
+    def sheet_of(self, population: int) -> int:
+        """Return the sheet of a spiking population, by positions."""
+        return next(s for s, sheet in enumerate(self.sheets) if population in sheet.populations)
+
+    def inputs(self) -> list[PoissonInput]:
+        """Return the stimuli that are Poisson input."""
+        return [s for s in self.network.stimuli if isinstance(s, PoissonInput)]
+
+    def _sort(self, i: int, projection: Projection, weights: Sparse) -> None:
+        source, target = self.ends(i)
+        if source not in self.first or target not in self.neurons:
+            raise NetworkError(
+                f"projection {projection.name!r} has sparse synapses from {projection.source!r} "
+                f"to {projection.target!r}; expected a population that spikes and one with "
+                "equations"
+            )
+        if source in self.neurons and self.neurons[source].threshold is None:
+            raise NetworkError(
+                f"projection {projection.name!r} starts at {projection.source!r}, which has no "
+                "threshold and never spikes; give its model one"
+            )
+        self._check_receptor(projection.receptor, target, f"projection {projection.name!r}")
+        if weights.synapse is None:
+            self.static.append(i)
+        else:
+            pre = self.neurons[source].variables if source in self.neurons else ()
+            code = synapse_code(
+                weights.synapse,
+                projection.receptor,
+                self.dt,
+                projection.name,
+                self.neurons[target],
+                [v for v in pre if v.role == "parameter"],
+            )
+            self.plastic.append(Plastic(i, code))
+
+    def _check_receptor(self, receptor: str, target: int, who: str) -> None:
+        known = [v.name for v in self.neurons[target].variables if v.kind == "float"]
+        if receptor not in known:
+            raise NetworkError(
+                f"{who} ends at receptor {receptor!r} of "
+                f"{self.network.populations[target].name!r}; its equations have "
+                f"{', '.join(known) or 'no variables'}"
+            )
+
+    def _sheets(self) -> list[Sheet]:
+        receptors: dict[int, dict[str, None]] = {i: {} for i in self.neurons}
+        traces: dict[int, list[tuple[str, str]]] = {i: [] for i in self.neurons}
+        for i in self.static:
+            receptors[self.ends(i)[1]][self.network.projections[i].receptor] = None
+        for number, plastic in enumerate(self.plastic):
+            target = self.ends(plastic.projection)[1]
+            for effect in (*plastic.code.effects, *plastic.code.post_effects):
+                receptors[target][effect.variable] = None
+            traces[target] += decays(plastic.code, number, self.dt)
+        for stimulus in self.inputs():
+            at = self.network.population_at.get(stimulus.target)
+            if at not in self.neurons:
+                raise NetworkError(
+                    f"input {stimulus.name!r} goes to {stimulus.target!r}; expected one of the "
+                    f"populations with equations: {', '.join(self._named())}"
+                )
+            assert at is not None
+            self._check_receptor(stimulus.receptor, at, f"input {stimulus.name!r}")
+            receptors[at][stimulus.receptor] = None
+        together: dict[str, list[int]] = {}
+        for i, code in self.neurons.items():
+            together.setdefault(repr((code, traces[i])), []).append(i)
+        sheets = []
+        for members in together.values():
+            used = dict.fromkeys(r for i in members for r in receptors[i])
+            first = members[0]
+            code = SheetCode(self.neurons[first], tuple(used), tuple(traces[first]))
+            sheets.append(Sheet(code, tuple(members)))
+        return sheets
+
+    def _named(self) -> list[str]:
+        return [self.network.populations[i].name for i in self.neurons]
+
+
+def owned(size: int, shard: int, shards: int) -> tuple[int, int]:
+    """Return the neurons [lo, hi) of a population of this size that a shard owns."""
+    blocks = -(-size // BLOCK)
+    lo, hi = shard * blocks // shards, (shard + 1) * blocks // shards
+    return min(lo * BLOCK, size), min(hi * BLOCK, size)
+
+
+def trace_name(number: int, trace: str) -> str:
+    """Return what a post-synaptic trace is called in its sheet.
+
+    Args:
+        number: position among the plastic projections.
+        trace: as in the equations.
+    """
+    return f"p{number}_{trace}"
+
+
+def decays(code: SynapseCode, number: int, dt: float) -> list[tuple[str, str]]:
+    """Return (name in the sheet, its value after a tick) of each post-synaptic trace."""
+    names = {trace.name: trace_name(number, trace.name) for trace in code.post_traces}
+    names["elapsed"] = repr(dt)
+    return [
+        (trace_name(number, trace.name), renamed(trace.decayed, names))
+        for trace in code.post_traces
+    ]

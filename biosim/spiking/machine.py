@@ -1,0 +1,174 @@
+"""The actor of a rank: its shards, the program that advances them, and what is recorded.
+
+A rank is one actor, however many threads it has: threads share the rings of recent spikes and
+meet inside the compiled program. Other ranks hear of a window's spikes after it.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from biosim.contracts import Ranks
+from biosim.errors import DivergedError
+from biosim.events import Event, Kind, Mode, Presentation, Tick, Window
+from biosim.kernels.compiled import module_of
+from biosim.kernels.emit import Precision
+from biosim.kernels.program import Program
+from biosim.spiking import building
+from biosim.spiking.binding import Binding, agreed_scales, joined
+from biosim.spiking.initial import set_initial
+from biosim.spiking.layout import Layout
+from biosim.spiking.recording import NullSink, Recording, Sink
+from biosim.spiking.rings import Rings
+from biosim.spiking.samples import Samples
+from biosim.spiking.shard import Shard
+
+AT_MOST = 1000
+"""Ticks of a window, where delays allow any: what is recorded is kept in memory so long."""
+
+_NOWHERE = Presentation(0, 0, 0, Mode.ANSWER)
+
+
+class Machine:
+    """All spiking populations and sources of one rank.
+
+    Args:
+        layout: of the network.
+        seed: of the run.
+        ranks: how this rank talks to the others.
+        precision: "float32" or "float64".
+        threads: of this rank.
+        window: longest window in ticks.
+        recording: what is recorded.
+        sink: takes it.
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ("state",)
+
+    def __init__(
+        self,
+        layout: Layout,
+        seed: int,
+        ranks: Ranks,
+        precision: Precision,
+        threads: int,
+        window: int,
+        recording: Recording,
+        sink: Sink | None,
+    ) -> None:
+        self.now: Tick = 0
+        self.layout, self._ranks = layout, ranks
+        self._recording, self._sink = recording, sink or NullSink()
+        first, count = ranks.rank * threads, ranks.size * threads
+        self.shards = [Shard(layout, first + t, count, precision) for t in range(threads)]
+        wires = building.Wires(layout, seed)
+        self.scales = agreed_scales(layout, wires, self.shards, ranks)
+        self._samples = Samples(layout, self.shards, recording)
+        bindings = [Binding(layout, wires, shard, self.scales, seed) for shard in self.shards]
+        self._lookahead = layout.network.shortest_delay
+        most = max(shard.emitting for shard in self.shards)
+        if ranks.size > 1:
+            most = layout.emitting
+        longest = max(binding.longest for binding in bindings)
+        self.rings = Rings(threads, longest + window + 1, most)
+        self._barrier = np.zeros(32, dtype=np.int64)
+        self._status = [np.zeros(4, dtype=np.int64) for _ in self.shards]
+        self._programs = []
+        for t, binding in enumerate(bindings):
+            binding.ring(self.rings)
+            set_initial(layout, self.shards[t], seed)
+            program = Program(binding.code(self._samples.codes), precision)
+            module = module_of(program.text, precision, layout.dt)
+            self._programs.append((module.advance, program.arguments, binding.arguments))
+        self._bindings = bindings
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    @property
+    def synaptic_events(self) -> int:
+        """How often a spike has reached a synapse until now, on this rank."""
+        return int(sum(status[3] for status in self._status))
+
+    def advance(self, window: Window, inbox: list[Event]) -> list[Event]:
+        """Advance all neurons through the window; return the spikes for the other ranks."""
+        remote = len(self.shards)
+        for event in inbox:
+            assert event.payload is not None
+            ticks, numbers = event.payload.numpy()
+            self.rings.put(remote, ticks, numbers)
+        self.rings.clear(remote, window.start, window.end)
+        self._samples.begin(window)
+        self._run(window)
+        self.now = window.end
+        found = [self.rings.taken(t, *window) for t in range(remote)]
+        ticks = np.concatenate([part[0] for part in found])
+        numbers = np.concatenate([part[1] for part in found])
+        self._hand_over(window, ticks, numbers)
+        if self._ranks.size == 1 or not len(ticks):
+            return []
+        payload = torch.from_numpy(np.stack([ticks, numbers]))
+        here = self._ranks.rank
+        actors = len(self.layout.network.populations)
+        return [
+            Event(window.end, Kind.SPIKE, actors + here, actors + r, -1, _NOWHERE, payload)
+            for r in range(self._ranks.size)
+            if r != here
+        ]
+
+    def next_wake(self) -> Tick:
+        """Return the next tick: neurons move by themselves."""
+        return self.now
+
+    def parameters(self) -> dict[str, dict[str, Tensor]]:
+        """Return nothing: weights of spiking synapses are recorded, not loaded."""
+        return {}
+
+    def activity(self) -> Tensor | None:
+        """Return None: spikes are recorded."""
+        return None
+
+    def _run(self, window: Window) -> None:
+        threads = len(self.shards)
+        jobs = []
+        for t, (advance, names, arguments) in enumerate(self._programs):
+            fixed = (*window, t, threads, self._lookahead, self._barrier)
+            fixed += (self.rings.ids, self.rings.counts, self._status[t])
+            values = arguments | joined(self._samples.arrays[t], "sample")
+            jobs.append((advance, fixed, [values[name] for name in names]))
+        if self._pool is None:
+            ((advance, fixed, rest),) = jobs
+            reached = [advance(*fixed, *rest)]
+        else:
+            reached = list(self._pool.map(lambda job: job[0](*job[1], *job[2]), jobs))
+        if min(reached) < window.end or self._barrier[16]:
+            self._explain(reached)
+
+    def _explain(self, reached: list[int]) -> None:
+        """Raise the error of the shard that stopped first."""
+        stopped = [t for t in range(len(self.shards)) if self._status[t][2] >= 0]
+        t = min(stopped, key=lambda t: int(self._status[t][0]))
+        tick, sheet, neuron = (int(x) for x in self._status[t][:3])
+        raise DivergedError(self.shards[t].wrong(sheet, neuron, tick))
+
+    def _hand_over(
+        self, window: Window, ticks: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]
+    ) -> None:
+        network = self.layout.network
+        for record in self._recording.spikes:
+            i = network.population_at[record.population]
+            first, size = self.layout.first[i], network.populations[i].size
+            mine = (numbers >= first) & (numbers < first + size)
+            neurons = (numbers[mine] - first).astype(np.uint32)
+            at = ticks[mine]
+            if record.neurons is not None:
+                chosen = np.isin(neurons, record.neurons)
+                neurons, at = neurons[chosen], at[chosen]
+            order = np.lexsort((neurons, at)) if len(self.shards) > 1 else slice(None)
+            self._sink.spikes(record.population, at[order], neurons[order])
+        self._samples.hand_over(window, self._sink)
+        self._sink.commit(window.end)

@@ -1,0 +1,216 @@
+"""What the append logs of all owners hold together: the view on a run that is not finished.
+
+Whoever reads a run before its end, or after it was killed, sees this; finalising copies it.
+Both see what all owners have committed, and nothing beyond. Nothing is read before it is asked
+for, except the positions of windows and the ticks of samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from biosim.errors import OutputError
+from biosim.spiking.append_log import NEVER
+
+WINDOW_TICKS = 100
+"""Ticks of a window, whose first spike's position is stored: any stretch of time is found fast."""
+RAW = "_raw"
+OWNERS = "_owners"
+STREAMS = ("spikes", "traces", "weights")
+
+Int64s = npt.NDArray[np.int64]
+
+
+def committed_tick(root: zarr.Group) -> int | None:
+    """Return the tick before which all owners have stored everything; None if none records."""
+    if OWNERS not in root:
+        return None
+    owners: list[dict[str, Any]] = [dict(owner.attrs) for _, owner in _groups(root, OWNERS)]
+    counted: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for owner in owners:
+        for population, (lo, hi, size) in owner["owned"].items():
+            counted[population] = counted.get(population, 0) + hi - lo
+            sizes[population] = size
+    # A neuron without an owner: that owner has not begun.
+    return min(owner["committed_tick"] for owner in owners) if counted == sizes else 0
+
+
+class MergedSpikes:
+    """The spikes of a population in all owners' logs, ordered by (step, neuron).
+
+    Args:
+        logs: in the order of the neurons.
+        committed: only spikes before this tick are seen.
+
+    Attributes:
+        window_ptr: (n_windows + 1,) position of the first spike of each window.
+        recorded: (n,) neurons that are recorded; None for all.
+    """
+
+    def __init__(self, logs: Sequence[zarr.Group], committed: int) -> None:
+        self._steps = [array_of(log, "step") for log in logs]
+        self._ids = [array_of(log, "id") for log in logs]
+        whole = committed // WINDOW_TICKS
+        self._pointers: list[Int64s] = []
+        for log, step in zip(logs, self._steps, strict=True):
+            pointers = np.asarray(array_of(log, "window_ptr")[: whole + 1]).astype(np.int64)
+            if committed % WINDOW_TICKS:
+                pointers = np.append(pointers, _rows_before(step, committed, int(pointers[-1])))
+            self._pointers.append(pointers)
+        self.window_ptr: Int64s = np.sum(self._pointers, axis=0)
+        some = [array_of(log, "recorded") for log in logs if "recorded" in log]
+        self.recorded = Beside(some) if some else None
+
+    def __len__(self) -> int:
+        return int(self.window_ptr[-1])
+
+    def read(self, start: int, stop: int) -> tuple[Int64s, npt.NDArray[np.uint32]]:
+        """Return steps and neurons of the spikes at positions [start, stop): (n,) each.
+
+        Raises:
+            OutputError: a log lacks spikes that its owner committed.
+        """
+        first = int(np.searchsorted(self.window_ptr, start, side="right")) - 1
+        last = int(np.searchsorted(self.window_ptr, stop, side="left"))
+        if stop <= start:
+            first = last = 0
+        steps, ids = [], []
+        for step, neuron, pointers in zip(self._steps, self._ids, self._pointers, strict=True):
+            at = slice(int(pointers[first]), int(pointers[last]))
+            steps.append(np.asarray(step[at]))
+            ids.append(np.asarray(neuron[at]))
+            if steps[-1].size and steps[-1][-1] == NEVER:
+                raise OutputError(
+                    f"{step.store_path} lacks spikes that were committed: it is damaged, or the "
+                    "run was finished meanwhile; open it again"
+                )
+        part = slice(start - int(self.window_ptr[first]), stop - int(self.window_ptr[first]))
+        if len(steps) == 1:
+            return steps[0][part], ids[0][part]
+        # Stable, and logs come in the order of their neurons: ties stay ordered by neuron.
+        merged = np.concatenate(steps)
+        order = np.argsort(merged, kind="stable")[part]
+        return merged[order], np.concatenate(ids)[order]
+
+
+class Beside:
+    """Arrays of all owners side by side, along the last dimension.
+
+    Args:
+        parts: (rows, n) or (n,) each.
+        rows: how many rows are seen; None for arrays of one dimension.
+    """
+
+    def __init__(self, parts: Sequence[zarr.Array[Any]], rows: int | None = None) -> None:
+        self._parts = parts
+        self._edges = np.cumsum([0, *(part.shape[-1] for part in parts)])
+        width = int(self._edges[-1])
+        self.shape: tuple[int, ...] = (width,) if rows is None else (rows, width)
+        self.dtype = np.dtype(parts[0].dtype)
+
+    def read(self, *key: slice) -> npt.NDArray[Any]:
+        """Return a part: one slice without a step for each dimension."""
+        start, stop, _ = key[-1].indices(self.shape[-1])
+        rows = [slice(*key[0].indices(self.shape[0])[:2])] if len(key) > 1 else []
+        found = []
+        for part, lo, hi in zip(self._parts, self._edges[:-1], self._edges[1:], strict=True):
+            columns = slice(max(start, int(lo)) - int(lo), min(stop, int(hi)) - int(lo))
+            if columns.start < columns.stop or lo == 0:
+                found.append(np.asarray(part[(*rows, columns)]))
+        return np.concatenate(found, axis=-1)
+
+
+class MergedRows:
+    """Samples or snapshots in all owners' logs.
+
+    Args:
+        logs: in the order of the neurons; at least one.
+        committed: only rows before this tick are seen.
+
+    Attributes:
+        steps: (rows,) tick of each.
+        values: (rows, columns).
+        columns: what the columns are: name -> (columns,).
+        attributes: what the owners say of all of it.
+
+    Raises:
+        OutputError: owners committed different ticks.
+    """
+
+    def __init__(self, logs: Sequence[zarr.Group], committed: int) -> None:
+        self.steps: Int64s = _steps(logs[0], committed)
+        for log in logs[1:]:
+            if not np.array_equal(_steps(log, committed), self.steps):
+                raise OutputError(
+                    f"{log.store_path} lacks rows that were committed: it is damaged, or the "
+                    "run was finished meanwhile; open it again"
+                )
+        self.values = Beside([array_of(log, "value") for log in logs], len(self.steps))
+        self.attributes: dict[str, Any] = dict(logs[0].attrs)
+        self.columns = {
+            name: Beside([array_of(log, name) for log in logs])
+            for name in self.attributes["columns"]
+        }
+
+
+def spike_logs(stream: zarr.Group) -> list[zarr.Group]:
+    """Return the logs of a population's spikes, in the order of the neurons."""
+    return [log for _, log in _groups(stream, RAW)]
+
+
+def row_logs(stream: zarr.Group) -> dict[str, list[zarr.Group]]:
+    """Return the logs of each variable, in the order of the neurons."""
+    return {
+        name: [log for _, log in _groups(stream, f"{RAW}/{name}")]
+        for name, _ in _groups(stream, RAW)
+    }
+
+
+def streams(root: zarr.Group) -> dict[str, zarr.Group]:
+    """Return the groups that have logs, by their path: spikes/E, traces/E, weights/E->E."""
+    return {
+        f"{kind}/{name}": group
+        for kind in STREAMS
+        if kind in root
+        for name, group in _groups(root, kind)
+        if RAW in group
+    }
+
+
+def time_attributes(dt_s: float, long_name: str) -> dict[str, Any]:
+    """Return the CF attributes of ticks: as many seconds as dt times the tick."""
+    return {"units": "s", "scale_factor": dt_s, "long_name": long_name}
+
+
+def _groups(group: zarr.Group, path: str) -> list[tuple[str, zarr.Group]]:
+    found = group[path]
+    assert isinstance(found, zarr.Group)
+    return sorted(found.groups(), key=lambda item: item[0])
+
+
+def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """Return the array of that name."""
+    found = group[name]
+    assert isinstance(found, zarr.Array)
+    return found
+
+
+def _steps(log: zarr.Group, committed: int) -> Int64s:
+    step = array_of(log, "step")
+    return np.asarray(step[: _rows_before(step, committed, 0)])
+
+
+def _rows_before(step: zarr.Array[Any], tick: int, start: int) -> int:
+    """Return how many rows come before a tick, looking from row `start` on, a chunk at a time."""
+    size = step.chunks[0]
+    while True:
+        stop = (start // size + 1) * size
+        start += int(np.searchsorted(np.asarray(step[start:stop]), tick))
+        if start < stop:
+            return start

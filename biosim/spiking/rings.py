@@ -1,0 +1,80 @@
+"""The spikes of recent ticks, shared by the threads of a process."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from biosim.errors import BiosimError
+
+GREATEST_BYTES = 1 << 36
+"""Address space that rings may take; only what holds spikes takes memory."""
+
+
+class Rings:
+    """Numbers of the neurons that spiked, by shard and tick.
+
+    Args:
+        shards: shards of this process; one more ring holds what other ranks sent.
+        depth: ticks that are kept: the longest delay, and a window.
+        most: neurons that can spike in a tick on any one shard.
+
+    Attributes:
+        ids: (shards + 1, depth, most) uint32, of which `counts` are in use.
+        counts: (shards + 1, depth) int64.
+
+    Raises:
+        BiosimError: delays are so long that the rings take too much address space.
+    """
+
+    def __init__(self, shards: int, depth: int, most: int) -> None:
+        needed = 4 * (shards + 1) * depth * most
+        if needed > GREATEST_BYTES:
+            raise BiosimError(
+                f"delays of {depth} ticks with {most} neurons need rings of "
+                f"{needed / 2**30:.0f} GiB; use shorter delays or a longer tick"
+            )
+        # Pages that are never written take no memory.
+        self.ids = np.empty((shards + 1, depth, max(1, most)), dtype=np.uint32)
+        self.counts = np.zeros((shards + 1, depth), dtype=np.int64)
+
+    @property
+    def depth(self) -> int:
+        """Ticks that are kept."""
+        return int(self.counts.shape[1])
+
+    def taken(self, ring: int, start: int, end: int) -> tuple[npt.NDArray[np.int64], ...]:
+        """Return (ticks, numbers) of the spikes of a ring in [start, end), by tick."""
+        places = np.arange(start, end) % self.depth
+        n = int(self.counts[ring, places].sum())
+        ticks, numbers = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+        _take(self.ids[ring], self.counts[ring], start, end, ticks, numbers)
+        return ticks, numbers
+
+    def clear(self, ring: int, start: int, end: int) -> None:
+        """Forget what a ring holds for the ticks [start, end)."""
+        self.counts[ring, np.arange(start, end) % self.depth] = 0
+
+    def put(self, ring: int, ticks: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]) -> None:
+        """Add spikes to a ring."""
+        _put(self.ids[ring], self.counts[ring], ticks, numbers)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _take(ids, counts, start, end, ticks, numbers):  # type: ignore[no-untyped-def]
+    n = 0
+    for tick in range(start, end):
+        place = tick % ids.shape[0]
+        for s in range(counts[place]):
+            ticks[n] = tick
+            numbers[n] = ids[place, s]
+            n += 1
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _put(ids, counts, ticks, numbers):  # type: ignore[no-untyped-def]
+    for s in range(ticks.shape[0]):
+        place = ticks[s] % ids.shape[0]
+        ids[place, counts[place]] = numbers[s]
+        counts[place] += 1

@@ -1,0 +1,79 @@
+"""What a spiking run starts from, and what it gives: the same words for every simulator.
+
+Two simulators can be compared spike by spike only if both begin with the same numbers, so here
+connectivity and start values are explicit arrays and nothing is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from biosim.spiking.recording import Spikes
+
+
+class Joined(NamedTuple):
+    """The synapses of one projection, one entry each, in any order.
+
+    Args:
+        sources: (n_synapses,) neuron that sends.
+        targets: (n_synapses,) neuron that receives.
+        weights: (n_synapses,) in SI units.
+        delays: (n_synapses,) ticks, at least 1.
+        others: further variables of a synapse -> (n_synapses,) values in SI units.
+    """
+
+    sources: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64]
+    delays: npt.NDArray[np.int64]
+    others: Mapping[str, npt.NDArray[np.float64]] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a run begins.
+
+    Args:
+        variables: population -> variable -> (size,) values in SI units; what is not named is 0.
+        synapses: projection -> its synapses.
+    """
+
+    variables: Mapping[str, Mapping[str, npt.NDArray[np.float64]]] = field(default_factory=dict)
+    synapses: Mapping[str, Joined] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run gave.
+
+    Args:
+        ticks: how many ticks were run.
+        spikes: population -> its spikes.
+        variables: population -> variable -> (size,) values after the last tick.
+        synapses: projection -> variable -> (n_synapses,) values after the last tick, in the
+            order of the start; without event-driven traces, whose values between events are a
+            matter of when they are asked for.
+        samples: population -> variable -> (n_samples, size) values, taken just before the state
+            update of every `every`-th tick.
+        every: ticks from sample to sample.
+    """
+
+    ticks: int
+    spikes: Mapping[str, Spikes]
+    variables: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]
+    synapses: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]
+    samples: Mapping[str, Mapping[str, npt.NDArray[np.float64]]] = field(default_factory=dict)
+    every: int = 1
+
+
+def in_order(ticks: npt.ArrayLike, neurons: npt.ArrayLike) -> Spikes:
+    """Return spikes in the order (tick, neuron)."""
+    at = np.asarray(ticks, dtype=np.int64)
+    who = np.asarray(neurons, dtype=np.uint32)
+    order = np.lexsort((who, at))
+    return Spikes(at[order], who[order])

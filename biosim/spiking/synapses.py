@@ -1,0 +1,190 @@
+"""Plastic synapses of a shard: their rows, variables, traces and histories."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from biosim.equations.code import EquationError, SynapseCode
+from biosim.equations.evaluate import evaluate
+from biosim.kernels.emit import names_in, renamed
+from biosim.kernels.plastic import HISTORY, PlasticCode
+from biosim.spiking.building import Scales, Wires
+from biosim.spiking.layout import Layout, Plastic, trace_name
+from biosim.spiking.shard import KINDS, Arrays, Shard
+from biosim.wiring.rows import Part, build_rows
+from biosim.wiring.values import Amount, Constant, Floats, Stretch
+
+LONGEST_TABLE = 1 << 14
+"""Ticks of a table of decays: what takes longer is computed each time."""
+
+NOTHING = 2.0**-70
+"""A trace that has decayed to this share of itself is no more."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Renamed:
+    """An amount whose draws are its own, not those of the weights.
+
+    Args:
+        amount: the values.
+        purpose: of the draws.
+    """
+
+    amount: Amount
+    purpose: str
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        return self.amount.ends
+
+    def draw(self, stretch: Stretch, purpose: str) -> Floats:
+        return self.amount.draw(stretch, self.purpose)
+
+
+class PlasticSynapses:
+    """The synapses of one plastic projection that end on one shard.
+
+    Args:
+        layout: of the network.
+        wires: amounts of every projection.
+        shard: that owns the targets.
+        plastic: the projection.
+        number: its position among the plastic ones.
+        scales: of the receptors.
+
+    Attributes:
+        code: what the kernels' text is made from.
+        rows: the synapses by (source, delay).
+        arguments: of the kernels, by name.
+        steady: the one delay of all synapses in ticks, or 0.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        wires: Wires,
+        shard: Shard,
+        plastic: Plastic,
+        number: int,
+        scales: Scales,
+    ) -> None:
+        self.layout, self.plastic, self.number = layout, plastic, number
+        self._shard = shard
+        i, code = plastic.projection, plastic.code
+        self._target = layout.ends(i)[1]
+        self._sheet, place = shard.within(self._target)
+        part = wires.part(i, shard, place.start)
+        self.rows = build_rows([part], layout.emitting, shard.float, weights="each")
+        delay = wires.delay[i]
+        self.steady = int(delay.value) if isinstance(delay, Constant) else 0
+        tables = {t.name: self._table(t.name, t.decayed) for t in (*code.pre_traces, *code.own_traces)}
+        self.tables = {name: table for name, table in tables.items() if table is not None}
+        self.code = PlasticCode(number, code, frozenset(self.tables))
+        self.arguments = self._arguments(wires, part, scales)
+
+    @property
+    def longest(self) -> int:
+        """The longest delay in ticks."""
+        return int(self.rows.delay.max(initial=1))
+
+    def variable(self, name: str) -> npt.NDArray[Any]:
+        """Return a variable of the synapses, in the order of the rows, not a copy."""
+        array: npt.NDArray[Any] = self.arguments[f"a_{name}"]
+        return array
+
+    def _arguments(self, wires: Wires, part: Part, scales: Scales) -> Arrays:
+        code, rows, shard = self.plastic.code, self.rows, self._shard
+        state, n = shard.state[self._sheet], shard.size[self._sheet]
+        runs, size = len(rows.delay), len(rows.slot)
+        made: Arrays = {"start": rows.start, "slot": rows.slot, "row": rows.row}
+        kinds = {v.name: KINDS[v.kind] or shard.float for v in code.variables}
+        for x in self.code.variables:
+            initial = wires.initial(self.plastic.projection, x)
+            if x == "w":
+                made["a_w"] = rows.weight
+            elif isinstance(initial, Constant):
+                made[f"a_{x}"] = np.full(size, initial.value, dtype=kinds.get(x, shard.float))
+            else:
+                drawn = replace(part, weight=_Renamed(initial, f"initial {x}"))
+                other = build_rows([drawn], self.layout.emitting, shard.float, weights="each")
+                assert other.weight is not None
+                made[f"a_{x}"] = other.weight.astype(kinds.get(x, shard.float))
+        if code.own_traces:
+            made["own_last"] = np.zeros(size, dtype=np.int32)
+        made["last"], made["seen"] = np.zeros(runs, np.int64), np.zeros(runs, np.int64)
+        made |= {f"b_{t.name}": np.zeros(runs, shard.float) for t in code.pre_traces}
+        for t in code.post_traces:
+            made[f"c_{t.name}"] = state[trace_name(self.number, t.name)]
+        made |= {f"c_{x}": state[x] for x in code.reads_post}
+        made["history"] = np.full((n, HISTORY), -1, dtype=np.int32)
+        made |= {f"h_{x}": np.zeros((n, HISTORY), shard.float) for x in self.code.kept}
+        made |= {f"table_{x}": table for x, table in self.tables.items()}
+        for v in code.shared_variables:
+            start = wires.initial(self.plastic.projection, v.name)
+            assert isinstance(start, Constant)
+            made[f"s_{v.name}"] = np.full(1, start.value, dtype=shard.float)
+        for r in self.code.receptors:
+            scale = scales[self._sheet, r]
+            made[f"in_{r}"] = state[f"in_{r}"]
+            made[f"per_{r}"] = shard.float.type(1.0 / scale)
+            bound = greatest_effect(code, r, part.name)
+            made[f"most_{r}"] = shard.float.type(bound / scale * (1.0 + 1e-6) + 1.0)
+        made["floor"] = np.zeros(1, dtype=np.int64)
+        first = self.layout.first[self._target]
+        lo, hi = shard.slices[self._target]
+        made["first"], made["end"] = first + lo, first + hi
+        made["offset"] = shard.within(self._target)[1].start
+        return made
+
+    def _table(self, name: str, decayed: str) -> npt.NDArray[Any] | None:
+        """Return the share that is left after 0, 1, 2, ... ticks, if that is all there is to it."""
+        if names_in(decayed) - {name, "elapsed"}:
+            return None
+        ticks = np.arange(LONGEST_TABLE, dtype=np.float64) * self.layout.dt
+        zero, one, two = (
+            np.broadcast_to(evaluate(decayed, {name: np.full_like(ticks, x), "elapsed": ticks}), ticks.shape)
+            for x in (0.0, 1.0, 2.0)
+        )
+        if zero.any() or not np.allclose(two, 2.0 * one, rtol=1e-12) or abs(one[-1]) > NOTHING:
+            return None
+        length = int(np.flatnonzero(np.abs(one) > NOTHING)[-1]) + 2
+        table = one[:length].astype(self._shard.float)
+        table[-1] = 0.0
+        return table
+
+
+def greatest_effect(code: SynapseCode, receptor: str, name: str) -> float:
+    """Return the greatest absolute amount that one arrival adds to a receptor.
+
+    Raises:
+        EquationError: it depends on a variable whose bounds are not given.
+    """
+    most = 0.0
+    for effect in code.effects:
+        if effect.variable != receptor:
+            continue
+        text = effect.expression
+        for assign in reversed(code.on_pre):
+            if assign.name in names_in(text) and assign.name.startswith("_"):
+                text = renamed(text, {assign.name: f"({assign.expression})"})
+        corners = {}
+        for x in names_in(text):
+            # Versions of a variable within a statement block end in a number.
+            low, high = code.clamps.get(x) or code.clamps.get(re.sub(r"_\d+$", "", x), (None, None))
+            if low is None or high is None:
+                raise EquationError(
+                    f"projection {name!r}, on_pre: {receptor!r} += {effect.expression} depends on "
+                    f"{x!r}, whose bounds are not given; give its least and greatest value, such "
+                    f"as bounds={{{x!r}: (0, 1)}}: input is summed in fixed point"
+                )
+            corners[x] = (low, high)
+        for values in itertools.product(*corners.values()):
+            most = max(most, abs(float(evaluate(text, dict(zip(corners, values, strict=True))))))
+    return most
+
