@@ -133,9 +133,7 @@ def _group(built: Built, population: Population, replay: Mapping[str, Spikes]) -
     )
 
 
-def _set_neurons(
-    built: Built, name: str, values: Mapping[str, npt.NDArray[np.float64]]
-) -> None:
+def _set_neurons(built: Built, name: str, values: Mapping[str, npt.NDArray[np.float64]]) -> None:
     group = built.groups.get(name)
     for variable, value in values.items():
         if group is None or variable not in variables_of(group):
@@ -228,7 +226,9 @@ def _set_synapses(synapses: Any, name: str, joined: Joined) -> None:
                 f"the start gives projection {name!r} a variable {variable!r}; its equations "
                 f"have {', '.join(sorted(synapses.equations.names))}"
             )
-        if len(joined.sources):
+        if synapses.variables[variable].scalar:
+            setattr(synapses, f"{variable}_", float(np.ravel(value)[0]))
+        elif len(joined.sources):
             setattr(synapses, f"{variable}_", value)
 
 

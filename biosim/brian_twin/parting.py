@@ -107,8 +107,11 @@ def _first(ours: Spikes, theirs: Spikes) -> tuple[int, int, str] | None:
         min(len(mine), len(other)),
     )
     # Both are in order, so the smaller of the next two is the one that the other lacks.
-    left = [(*spikes[equal], who) for spikes, who in ((mine, "ours"), (other, "theirs"))
-            if equal < len(spikes)]
+    left = [
+        (*spikes[equal], who)
+        for spikes, who in ((mine, "ours"), (other, "theirs"))
+        if equal < len(spikes)
+    ]
     return min(left, default=None)
 
 
@@ -121,7 +124,9 @@ def _weights(ours: Outcome, theirs: Outcome) -> tuple[float, tuple[str, str, int
                 continue
             apart = np.abs(values - other)
             # A weight that is not a number on one side only is as far away as can be.
-            apart = np.where(np.isnan(apart), np.where(np.isnan(values) & np.isnan(other), 0, np.inf), apart)
+            apart = np.where(
+                np.isnan(apart), np.where(np.isnan(values) & np.isnan(other), 0, np.inf), apart
+            )
             position = int(np.argmax(apart))
             if apart[position] > largest:
                 largest, place = float(apart[position]), (projection, variable, position)

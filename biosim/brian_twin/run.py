@@ -7,13 +7,15 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from biosim.brian_twin.build import Built, build, variables_of
-from biosim.network import Network
+from biosim.errors import BiosimError
+from biosim.network import Network, NetworkError
 from biosim.spiking.description import StepCurrent
 from biosim.spiking.recording import Spikes
 from biosim.spiking.start import Outcome, Start, in_order
@@ -54,7 +56,11 @@ def run(
     """
     with _session(codegen) as (brian2, directory):
         built = build(brian2, network, start, ticks, replay or {}, counts or {})
-        spikes = {name: brian2.SpikeMonitor(group) for name, group in built.groups.items()}
+        spikes = {
+            name: brian2.SpikeMonitor(group)
+            for name, group in built.groups.items()
+            if "spike" in group.events
+        }
         samples = {
             name: brian2.StateMonitor(
                 built.groups[name],
@@ -79,8 +85,10 @@ def run(
         return Outcome(
             ticks=ticks,
             spikes={
-                name: in_order(np.rint(np.asarray(monitor.t_) / dt), monitor.i)
-                for name, monitor in spikes.items()
+                name: in_order(np.rint(np.asarray(spikes[name].t_) / dt), spikes[name].i)
+                if name in spikes
+                else in_order([], [])
+                for name in built.groups
             },
             variables={
                 name: {variable: _values(group, variable) for variable in variables_of(group)}
@@ -106,7 +114,7 @@ def _advance(built: Built, whole: Any, currents: Sequence[StepCurrent], ticks: i
             changes.setdefault(int(tick), []).append((current, value))
     last = ticks - 1
     stops = sorted({0, last, ticks} | {tick for tick in changes if tick < ticks})
-    for begin, end in zip(stops[:-1], stops[1:], strict=True):
+    for begin, end in pairwise(stops):
         for current, value in changes.get(begin, ()):
             group = built.groups[current.target]
             setattr(group, f"{current.variable}_", np.broadcast_to(value, len(group)).copy())
@@ -152,8 +160,31 @@ def _session(codegen: Codegen) -> Iterator[tuple[Any, str]]:
             brian2.prefs.codegen.target = codegen
         try:
             yield brian2, directory
+        except (BiosimError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            if not _refuses(brian2, error):
+                raise
+            raise NetworkError(f"Brian2 refuses the network: {_root(error)}") from error
         finally:
             brian2.prefs.codegen.target = before
             if codegen == "cpp_standalone":
                 brian2.device.reinit()
                 brian2.set_device("runtime")
+
+
+def _refuses(brian2: Any, error: Exception) -> bool:
+    """Whether Brian2 raised it because of what it was given."""
+    kinds = (
+        brian2.BrianObjectException,
+        brian2.DimensionMismatchError,
+        brian2.equations.equations.EquationError,
+        SyntaxError,
+        NotImplementedError,
+    )
+    return isinstance(error, kinds)
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what an exception was first raised for."""
+    return error if error.__cause__ is None else _root(error.__cause__)

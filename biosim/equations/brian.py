@@ -41,6 +41,7 @@ __all__ = [
     "functions",
     "is_boolean",
     "parse_equations",
+    "part",
     "quantity",
     "quiet",
     "split_statement",

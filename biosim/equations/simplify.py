@@ -70,7 +70,7 @@ def read(tree: ast.expr, known: Mapping[str, Node | float | bool]) -> Node:
                 return found
             return Truth(found) if isinstance(found, bool) else Number(found)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return algebra.negate(go(operand))
+            return algebra.negate(number(go(operand)))
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
             return go(operand)
         case ast.UnaryOp(op=ast.Not(), operand=operand):

@@ -20,6 +20,7 @@ from biosim.equations.code import EquationError, NeuronCode, Variable
 from biosim.equations.nodes import Name, Node
 from biosim.equations.scope import Equation, open_scope
 from biosim.equations.traces import Step
+from biosim.equations.wording import unknown
 
 __all__ = ["DIFFERENTIAL", "PARAMETER", "SUBEXPRESSION", "SynapseText"]
 
@@ -231,7 +232,7 @@ class SynapseText:
                 place, f"{name!r} is a constant, a unit or a function; choose another name"
             )
         if name.endswith("_post") or (operator != "=" and not again):
-            raise brian.unknown(name, {**self.lines, **self.post}, self.whose, place)
+            raise unknown(name, {**self.lines, **self.post}, self.whose, place)
 
     def check_names(self, text: str, place: str) -> None:
         """Refuse names that cannot be offered to synapses, and ambiguous ones."""

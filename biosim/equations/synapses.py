@@ -26,6 +26,7 @@ from biosim.equations.code import (
     Trace,
     Variable,
 )
+from biosim.equations.evaluate import evaluate_value
 from biosim.equations.nodes import Node, Number
 from biosim.equations.statements import DIFFERENTIAL, IDENTIFIER, SUBEXPRESSION, SynapseText
 from biosim.spiking.description import SynapseModel
@@ -307,26 +308,19 @@ class Reader:
         return found
 
     def bound(self, value: Any, name: str, place: str) -> float | None:
-        """One bound in SI units; a bare number is in SI units already."""
+        """One bound in SI units."""
         if value is None:
             return None
-        scope = self.text.scope
-        expected = scope.variables[name].dim
-        if isinstance(value, str):
-            text = brian.with_product(value)
-            scope.expect(text, expected, place)
-            form = self.text.form(text, place)
-            if not isinstance(form, Number):
-                raise self.text.error(place, f"got {value!r}, expected a constant")
-            return form.value
-        number, dimension = brian.quantity(value, self.text.whose, place, {})
-        if hasattr(value, "dim") and dimension is not expected:
-            raise self.text.error(
-                place,
-                f"the unit of {value!r} is {brian.unit_name(dimension)}, expected "
-                f"{brian.unit_name(expected)}; correct it",
-            )
-        return number
+        found = evaluate_value(
+            value,
+            self.text.lines[name].unit,
+            whose=self.text.whose,
+            place=place,
+            constants=self.synapse.constants,
+        )
+        if not isinstance(found, float):
+            raise self.text.error(place, f"got {value!r}, expected one number for all synapses")
+        return found
 
 
 def plain_start(value: Any) -> Any:

@@ -3,7 +3,7 @@
 Why lazy: a post-synaptic spike changes synapses that lie anywhere in memory, a pre-synaptic one
 changes a row. So `on_post` is not executed when the post-synaptic neuron spikes: the neuron keeps
 a history of its last spikes, with what `on_post` reads of it, and a row catches up when its next
-pre-synaptic spike arrives. Up to four spikes are caught up without a branch. Nothing depends on
+pre-synaptic spike arrives. A few spikes are caught up without a branch. Nothing depends on
 when a row catches up: every value is computed from the last arrival and the tick of the spike.
 
 In the text, `a_name` is an array over synapses, `v_name` its value at hand, `b_name` an array over
@@ -19,11 +19,19 @@ from biosim.equations.code import Assign, SynapseCode
 from biosim.kernels.emit import Precision, names_in, printed
 from biosim.kernels.sheets import CASTS
 
-HISTORY = 16
-"""Post-synaptic spikes that a neuron keeps; all rows catch up before one is forgotten."""
+AT_ONCE = 3
+"""Last spikes of a neuron that a row catches up with without a branch."""
 
-AT_ONCE = 4
-"""Spikes that a row catches up without a branch."""
+TOGETHER = 4
+HISTORY = 4 * TOGETHER
+"""Spikes that a neuron keeps; all rows catch up before one is forgotten.
+
+The h-th last spike of neuron j stands at `[h // TOGETHER, j, h % TOGETHER]`: what is read at every
+arrival lies together, and is small enough for the cache.
+"""
+
+REACH = 4096
+"""Ticks after an arrival for which a row's traces are laid out before it catches up."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,7 @@ class PlasticCode:
         names += [f"c_{x}" for x in self.of_post]
         names += ["history", *(f"h_{x}" for x in self.kept)]
         names += [f"table_{x}" for x in sorted(self.tabled)]
+        names += [f"l_{t.name}" for t in self.code.pre_traces]
         names += [f"s_{v.name}" for v in self.code.shared_variables]
         names += [f"in_{r}" for r in self.receptors]
         return names + [f"per_{r}" for r in self.receptors] + [f"most_{r}" for r in self.receptors]
@@ -129,7 +138,7 @@ class PlasticText:
         if not self._code.own_traces:
             return []
         names = {t.name: f"v_{t.name}" for t in self._code.own_traces}
-        lines = [f"waited = max({tick} - own_last[m], 0)"]
+        lines = [f"waited = max(np.int64({tick} - since_own[m]), 0)"]
         for t in self._code.own_traces:
             value = self._decayed(t.name, t.decayed, names[t.name], "waited", names)
             lines.append(f"w_{t.name} = F({value})")
@@ -143,46 +152,67 @@ class PlasticText:
         return lines
 
     def _loaded(self) -> list[str]:
-        return [f"v_{x} = a_{x}[m]" for x in self._p.variables]
+        return [f"v_{x} = r_{x}[m]" for x in self._p.variables]
+
+    def _sliced(self) -> list[str]:
+        """Return lines that take a run's part of every array over synapses: `r_name`."""
+        lines = ["first, final = start[run], start[run + 1]", "slots = slot[first:final]"]
+        lines += [f"r_{x} = a_{x}[first:final]" for x in self._p.variables]
+        return lines + (["since_own = own_last[first:final]"] if self._code.own_traces else [])
 
     def _written(self, *codes: tuple[Assign, ...]) -> list[str]:
         names = dict.fromkeys(a.name for code in codes for a in code if a.name in self._p.variables)
         names |= dict.fromkeys(t.name for t in self._code.own_traces)
         return list(names)
 
+    def _laid_out(self) -> list[str]:
+        """Return lines that lay out a run's traces: `l_trace[k + 1]` k ticks after `before`."""
+        if not self._code.on_post:
+            return []
+        lines = [f"near = tick - before <= {REACH}", "if near:", "    for k in range(tick - before):"]
+        lines += [f"        {line}" for line in self._pre_at("p", "k")]
+        lines += [f"        l_{t.name}[k + 1] = p_{t.name}" for t in self._code.pre_traces]
+        return [*lines, "    pass"] if self._code.pre_traces else lines[:1]
+
     def _pending(self) -> list[str]:
         """Return lines that catch up with the spikes of neuron j from tick `since` on."""
         if not self._code.on_post:
             return []
+        few = [line for h in range(AT_ONCE - 1, -1, -1) for line in self._missed(h)]
         return [
-            f"if history[j, {AT_ONCE}] < since:",
-            *(
-                f"    {line}"
-                for h in range(AT_ONCE - 1, -1, -1)
-                for line in self._missed(str(h), "history[j, " + str(h) + "] >= since")
-            ),
+            f"if near and {_past('history', AT_ONCE)} < since:",
+            *(f"    {line}" for line in few),
             "else:",
             "    h = 0",
-            f"    while h < {HISTORY} and history[j, h] >= since:",
+            f"    while h < {HISTORY} and {_past('history', 'h')} >= since:",
             "        h += 1",
             "    while h > 0:",
             "        h -= 1",
-            *(f"        {line}" for line in self._missed("h", "True")),
+            *(f"        {line}" for line in self._missed("h")),
         ]
 
-    def _missed(self, h: str, live: str) -> list[str]:
-        """Return lines for the h-th last spike of neuron j, which count only if `live`."""
+    def _missed(self, h: int | str) -> list[str]:
+        """Return lines for the h-th last spike of neuron j.
+
+        Where h is a number, they count only if the spike is one that was missed.
+        """
         names = {t.name: f"p_{t.name}" for t in self._code.pre_traces}
-        names |= {x: f"h_{x}[j, {h}]" for x in self._p.kept}
+        names |= {x: _past(f"h_{x}", h) for x in self._p.kept}
         written = self._written(self._code.on_post)
-        lines = [f"live = {live}", f"at = np.int64(history[j, {h}])"]
-        lines += [f"o_{x} = v_{x}" for x in written]
-        lines += ["waited = max(at - before, 0)", *self._pre_at("p", "waited")]
+        lines = [f"at = {_past('history', h)}"]
+        if isinstance(h, int):
+            lines += ["live = at >= since", *(f"o_{x} = v_{x}" for x in written)]
+            # Unsigned, or a test for negative indices would follow.
+            lines += ["k = np.uint32(max(at - before, np.int32(-1)) + np.int32(1))"]
+            lines += [f"p_{t.name} = l_{t.name}[k]" for t in self._code.pre_traces]
+        else:
+            lines += ["waited = max(np.int64(at - before), 0)", *self._pre_at("p", "waited")]
         lines += self._own_at("at")
         lines += self._statements(self._code.on_post, names)
-        lines += [f"v_{x} = v_{x} if live else o_{x}" for x in written]
+        if isinstance(h, int):
+            lines += [f"v_{x} = v_{x} if live else o_{x}" for x in written]
         if self._code.own_traces:
-            lines.append("own_last[m] = at if live else own_last[m]")
+            lines.append("since_own[m] = at" + (" if live else since_own[m]" if h != "h" else ""))
         return lines
 
     def _arrive(self) -> str:
@@ -192,10 +222,12 @@ class PlasticText:
         names |= {a.name: f"n_{a.name}" for a in code.pre_prelude}
         names |= {x: f"c_{x}[j]" for x in p.of_post}
         lines = ["events = 0", "over = False", "for r in range(n):", "    run = due[r]"]
-        body = ["before, since = last[run], seen[run]", *self._pre_at("n", "max(tick - before, 0)")]
+        body = ["before, since = np.int32(last[run]), np.int32(seen[run])"]
+        body += self._pre_at("n", "np.int64(tick - before)")
+        body += self._laid_out()
         for a in code.pre_prelude:
             body.append(f"n_{a.name} = F({self._print(a.expression, names)})")
-        each = ["j = slot[m]", *self._loaded()]
+        each = ["j = slots[m]", *self._loaded()]
         each += [] if p.eager else self._pending()
         each += self._own_at("tick")
         # An effect sees the synapse as it is at its place in the code: names of versions.
@@ -207,10 +239,11 @@ class PlasticText:
                 f"over |= abs(amount) > most_{r}",
                 f"in_{r}[j] += I(amount)",
             ]
-        each += [f"a_{x}[m] = v_{x}" for x in self._written(code.on_pre, code.on_post)]
+        each += [f"r_{x}[m] = v_{x}" for x in self._written(code.on_pre, code.on_post)]
         if code.own_traces:
-            each.append("own_last[m] = tick")
-        body += ["for m in range(start[run], start[run + 1]):", *(f"    {line}" for line in each)]
+            each.append("since_own[m] = tick")
+        body += self._sliced()
+        body += ["for m in range(slots.shape[0]):", *(f"    {line}" for line in each)]
         body += [f"b_{t.name}[run] = n_{code.pre_final.get(t.name, t.name)}" for t in code.pre_traces]
         body += ["last[run] = tick", "seen[run] = tick", "events += start[run + 1] - start[run]"]
         lines += [f"    {line}" for line in body]
@@ -229,15 +262,14 @@ class PlasticText:
         body = ["if ids[s] < first or ids[s] >= end:", "    continue"]
         body += ["j = np.int64(ids[s]) - first + offset"]
         if not p.eager:
-            body += [f"if history[j, {HISTORY - 1}] >= floor[0]:", "    return s"]
+            body += [f"if {_past('history', HISTORY - 1)} >= floor[0]:", "    return s"]
         body += [f"n_{a.name} = F({self._print(a.expression, names)})" for a in code.post_prelude]
         shifted = ["history", *(f"h_{x}" for x in p.kept)]
         if not p.eager:
             body += [f"for h in range({HISTORY - 1}, 0, -1):"]
-            body += [f"    {x}[j, h] = {x}[j, h - 1]" for x in shifted]
-        body += ["history[j, 0] = tick"]
-        body += [f"h_{x}[j, 0] = {self._print(x, names)}" for x in p.kept]
-        body += [f"c_{t} = n_{last}" for t, last in ()]
+            body += [f"    {_past(x, 'h')} = {_past(x, '(h - 1)')}" for x in shifted]
+        body += ["history[0, j, 0] = tick"]
+        body += [f"h_{x}[0, j, 0] = {self._print(x, names)}" for x in p.kept]
         body += [
             f"c_{t.name}[j] = {names.get(code.post_final.get(t.name, t.name), f'c_{t.name}[j]')}"
             for t in code.post_traces
@@ -247,12 +279,13 @@ class PlasticText:
 
     def _catch_up(self) -> str:
         """Return the function with which all rows catch up with all spikes before `tick`."""
-        each = ["j = slot[m]", *self._loaded(), *self._pending()]
-        each += [f"a_{x}[m] = v_{x}" for x in self._written(self._code.on_post)]
+        each = ["j = slots[m]", *self._loaded(), *self._pending()]
+        each += [f"r_{x}[m] = v_{x}" for x in self._written(self._code.on_post)]
         lines = [
             "for run in range(last.shape[0]):",
-            "    before, since = last[run], seen[run]",
-            "    for m in range(start[run], start[run + 1]):",
+            "    before, since = np.int32(last[run]), np.int32(seen[run])",
+            *(f"    {line}" for line in (*self._laid_out(), *self._sliced())),
+            "    for m in range(slots.shape[0]):",
             *(f"        {line}" for line in each),
             "    seen[run] = tick",
             "floor[0] = tick",
@@ -262,17 +295,18 @@ class PlasticText:
     def _eager_post(self) -> str:
         """Return the function that executes `on_post` of neurons that spiked in this tick."""
         names = {t.name: f"p_{t.name}" for t in self._code.pre_traces}
-        names |= {x: f"h_{x}[j, 0]" for x in self._p.kept}
-        each = ["j = slot[m]", "if history[j, 0] == tick:"]
+        names |= {x: f"h_{x}[0, j, 0]" for x in self._p.kept}
+        each = ["j = slots[m]", "if history[0, j, 0] == tick:"]
         inner = [*self._loaded(), *self._own_at("tick")]
         inner += self._statements(self._code.on_post, names)
-        inner += [f"a_{x}[m] = v_{x}" for x in self._written(self._code.on_post)]
-        inner += ["own_last[m] = tick"] if self._code.own_traces else []
+        inner += [f"r_{x}[m] = v_{x}" for x in self._written(self._code.on_post)]
+        inner += ["since_own[m] = tick"] if self._code.own_traces else []
         each += [f"    {line}" for line in inner]
         lines = [
             "for run in range(last.shape[0]):",
             *(f"    {line}" for line in self._pre_at("p", "max(tick - last[run], 0)")),
-            "    for m in range(start[run], start[run + 1]):",
+            *(f"    {line}" for line in self._sliced()),
+            "    for m in range(slots.shape[0]):",
             *(f"        {line}" for line in each),
         ]
         return self._define("on_post", "tick", lines)
@@ -281,16 +315,24 @@ class PlasticText:
         """Return the function that moves clock-driven variables by a tick."""
         names = {t.name: f"p_{t.name}" for t in self._code.pre_traces}
         names |= {x: f"c_{x}[j]" for x in self._p.of_post}
-        each = ["j = slot[m]", *self._loaded(), *self._own_at("tick")]
+        each = ["j = slots[m]", *self._loaded(), *self._own_at("tick")]
         moved = [a.name for a in self._code.clock if a.name in self._p.variables]
         for a in self._code.clock:
             target = f"new_{a.name}" if a.name in moved else self._names[a.name]
             each.append(f"{target} = F({self._print(a.expression, names)})")
-        each += [f"a_{x}[m] = new_{x}" for x in moved]
+        each += [f"r_{x}[m] = new_{x}" for x in moved]
         lines = [
             "for run in range(last.shape[0]):",
             *(f"    {line}" for line in self._pre_at("p", "max(tick - last[run], 0)")),
-            "    for m in range(start[run], start[run + 1]):",
+            *(f"    {line}" for line in self._sliced()),
+            "    for m in range(slots.shape[0]):",
             *(f"        {line}" for line in each),
         ]
         return self._define("clock", "tick, t", lines)
+
+
+def _past(array: str, h: int | str) -> str:
+    """Return where an array keeps what belongs to the h-th last spike of neuron j."""
+    if isinstance(h, int):
+        return f"{array}[{h // TOGETHER}, j, {h % TOGETHER}]"
+    return f"{array}[{h} // {TOGETHER}, j, {h} % {TOGETHER}]"

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
 import zarr
 import zarr.errors
 from zarr.codecs import BloscCodec
@@ -39,7 +40,7 @@ from biosim.spiking.merged import (
 
 CHUNK = 1 << 16
 SHARD = 1 << 20
-BUCKET = 1 << 22
+BUCKET = 1 << 23
 BUFFER_VALUES = 1 << 23
 STEPS = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
 VALUES = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
@@ -139,40 +140,35 @@ def _by_neuron(
         most = int(np.searchsorted(ends, ends[edges[-1]] + BUCKET, side="right")) - 1
         edges.append(max(most, edges[-1] + 1))
     if len(edges) == 2:
-        yield _ordered(np.asarray(step[:]), np.asarray(neuron[:]))
+        yield _grouped(np.asarray(step[:]), np.asarray(neuron[:]), size).data
         return
-    parts = [
-        (
-            stream.create_group(f"{RAW}/sorting/{i:06}", overwrite=True),
-            int(ends[hi] - ends[lo]),
-        )
-        for i, (lo, hi) in enumerate(pairwise(edges))
+    groups = [
+        stream.create_group(f"{RAW}/sorting/{i:06}", overwrite=True) for i in range(len(edges) - 1)
     ]
     columns = {"step": (np.int64, None), "id": (np.uint32, None)}
-    buckets = [AppendLog(group, columns, CHUNK) for group, _ in parts]
+    buckets = [AppendLog(group, columns, CHUNK) for group in groups]
     for start in range(0, total, SHARD):
-        steps, ids = (
-            np.asarray(step[start : start + SHARD]),
-            np.asarray(neuron[start : start + SHARD]),
-        )
-        which = np.searchsorted(edges, ids, side="right") - 1
-        order = np.argsort(which, kind="stable")
-        cuts = np.searchsorted(which[order], np.arange(len(edges)))
-        for bucket, lo, hi in zip(buckets, cuts[:-1], cuts[1:], strict=True):
-            bucket.append(step=steps[order[lo:hi]], id=ids[order[lo:hi]])
-    for bucket, (group, count) in zip(buckets, parts, strict=True):
+        part = slice(start, start + SHARD)
+        steps, ids = np.asarray(step[part]), np.asarray(neuron[part])
+        of_bucket = np.repeat(np.arange(len(buckets), dtype=np.int32), np.diff(edges))
+        cut = _grouped(steps, of_bucket[ids], len(buckets))
+        ids = ids[cut.indices]
+        for bucket, lo, hi in zip(buckets, cut.indptr[:-1], cut.indptr[1:], strict=True):
+            bucket.append(step=cut.data[lo:hi], id=ids[lo:hi])
+    for bucket, group, (lo, hi) in zip(buckets, groups, pairwise(edges), strict=True):
         bucket.flush()
-        yield _ordered(
-            np.asarray(array_of(group, "step")[:count]), np.asarray(array_of(group, "id")[:count])
-        )
+        steps, ids = (np.asarray(array_of(group, name)[: bucket.rows]) for name in columns)
+        yield _grouped(steps, ids - np.uint32(lo), hi - lo).data
 
 
-def _ordered(steps: Int64s, ids: npt.NDArray[np.uint32]) -> Int64s:
-    if ids.size:
-        ids = ids - ids.min()
-        if ids.max() < 1 << 16:
-            ids = ids.astype(np.uint16)  # numpy sorts these by radix, ten times as fast
-    return steps[np.argsort(ids, kind="stable")]
+def _grouped(steps: Int64s, rows: npt.NDArray[Any], n_rows: int) -> scipy.sparse.csr_array:
+    """Return the steps by row, those of a row in the order in which they come.
+
+    A matrix with one entry in each column becomes one of rows: a counting sort, three times as
+    fast as numpy's.
+    """
+    entries = (steps, rows.astype(np.int32), np.arange(len(steps) + 1, dtype=np.int32))
+    return scipy.sparse.csc_array(entries, shape=(n_rows, len(steps))).tocsr()
 
 
 def _rows(stream: zarr.Group, committed: int) -> dict[str, Any]:

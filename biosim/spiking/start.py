@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from biosim.spiking.recording import Spikes
+
+if TYPE_CHECKING:
+    from biosim.network import Network
 
 
 class Joined(NamedTuple):
@@ -77,3 +80,63 @@ def in_order(ticks: npt.ArrayLike, neurons: npt.ArrayLike) -> Spikes:
     who = np.asarray(neurons, dtype=np.uint32)
     order = np.lexsort((who, at))
     return Spikes(at[order], who[order])
+
+
+def drawn_start(network: Network, seed: int) -> Start:
+    """Return where a simulation of this seed begins, all ranks together.
+
+    Synapses are in the order of their targets, those of one target in the order of its list.
+
+    Raises:
+        NetworkError: wiring, weights or delays are impossible.
+        EquationError: equations or values cannot be taken.
+    """
+    # Only who draws needs the kernels' compiler.
+    from biosim.spiking.building import Wires
+    from biosim.spiking.initial import set_initial
+    from biosim.spiking.layout import Layout
+    from biosim.spiking.shard import Shard
+
+    layout = Layout(network)
+    shard = Shard(layout, 0, 1, "float64")
+    set_initial(layout, shard, seed)
+    variables = {
+        network.populations[i].name: {
+            variable.name: np.array(shard.variable(i, variable.name), dtype=np.float64)
+            for variable in code.variables
+        }
+        for i, code in layout.neurons.items()
+    }
+    wires = Wires(layout, seed)
+    others = {
+        p.projection: {
+            v.name: wires.initial(p.projection, v.name)
+            for v in (*p.code.variables, *p.code.shared_variables)
+            if v.name != "w"
+        }
+        for p in layout.plastic
+    }
+    synapses = {}
+    for i in (*layout.static, *others):
+        part = wires.part(i, shard, 0)
+        drawn = [
+            (
+                stretch.sources,
+                stretch.targets(),
+                part.weight.draw(stretch, "weight"),
+                part.delay.draw(stretch, "delay"),
+                *(of.draw(stretch, f"initial {name}") for name, of in others.get(i, {}).items()),
+            )
+            for stretch in part.stretches()
+        ]
+        pre, post, weights, delays, *rest = (
+            np.concatenate(column) for column in zip(*drawn, strict=True)
+        )
+        synapses[network.projections[i].name] = Joined(
+            pre.astype(np.int64),
+            post.astype(np.int64),
+            weights,
+            delays.astype(np.int64),
+            dict(zip(others.get(i, {}), rest, strict=True)),
+        )
+    return Start(variables, {p.name: synapses[p.name] for p in network.projections})

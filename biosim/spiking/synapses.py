@@ -13,7 +13,7 @@ import numpy.typing as npt
 from biosim.equations.code import EquationError, SynapseCode
 from biosim.equations.evaluate import evaluate
 from biosim.kernels.emit import names_in, renamed
-from biosim.kernels.plastic import HISTORY, PlasticCode
+from biosim.kernels.plastic import HISTORY, REACH, TOGETHER, PlasticCode
 from biosim.spiking.building import Scales, Wires
 from biosim.spiking.layout import Layout, Plastic, trace_name
 from biosim.spiking.shard import KINDS, Arrays, Shard
@@ -122,9 +122,11 @@ class PlasticSynapses:
         for t in code.post_traces:
             made[f"c_{t.name}"] = state[trace_name(self.number, t.name)]
         made |= {f"c_{x}": state[x] for x in code.reads_post}
-        made["history"] = np.full((n, HISTORY), -1, dtype=np.int32)
-        made |= {f"h_{x}": np.zeros((n, HISTORY), shard.float) for x in self.code.kept}
+        past = (HISTORY // TOGETHER, n, TOGETHER)
+        made["history"] = np.full(past, -1, dtype=np.int32)
+        made |= {f"h_{x}": np.zeros(past, shard.float) for x in self.code.kept}
         made |= {f"table_{x}": table for x, table in self.tables.items()}
+        made |= {f"l_{t.name}": np.zeros(REACH + 2, shard.float) for t in code.pre_traces}
         for v in code.shared_variables:
             start = wires.initial(self.plastic.projection, v.name)
             assert isinstance(start, Constant)

@@ -23,6 +23,7 @@ compiled = njit(cache=True, nogil=True, error_model="numpy")
 inlined = njit(inline="always", error_model="numpy")
 
 _UNIT = 2.0**-32
+_FAR = 2.0**40
 _HALF_WORD = np.uint64(32)
 _SQRT_2 = math.sqrt(2.0)
 _LN_2 = math.log(2.0)
@@ -72,9 +73,11 @@ def log(x: Any) -> Any:
 
 
 @compiled
-def draw_words(k0: Any, k1: Any, lo: Any, indptr: Any, counter: Any, out: Any) -> None:
-    """Fill out, uint32 (n_synapses,), with one word a synapse of the targets from `lo`."""
-    planes = np.empty((4, 64), np.uint32)
+def draw_words(k0: Any, k1: Any, lo: Any, indptr: Any, counter: Any, planes: Any, out: Any) -> None:
+    """Fill out, uint32 (n_synapses,), with one word a synapse of the targets from `lo`.
+
+    `planes`, uint32 (4, 64), is where words are made.
+    """
     for r in range(indptr.shape[0] - 1):
         row = out[indptr[r] : indptr[r + 1]]
         for start in range(0, row.shape[0], 256):
@@ -113,12 +116,12 @@ def choose(drawn: Any, indptr: Any, lo: Any, n_pre: Any, selves: Any) -> None:
 
 
 @compiled
-def choose_distinct(drawn: Any, indptr: Any, lo: Any, n_pre: Any, selves: Any) -> None:
+def choose_distinct(drawn: Any, indptr: Any, lo: Any, n_pre: Any, selves: Any, taken: Any) -> None:
     """Turn words (n_synapses,) into sources, in place; none twice for a target.
 
     Robert Floyd's sampling (Bentley and Floyd 1987, "A sample of brilliance"): one word each.
+    `taken`, bool (n_pre,), is all False before and after.
     """
-    taken = np.zeros(n_pre, np.bool_)
     for r in range(indptr.shape[0] - 1):
         own = lo + r
         row = drawn[indptr[r] : indptr[r + 1]]
@@ -147,7 +150,8 @@ def skip_through(
     n_pre: Any,
     selves: Any,
     per_log: Any,
-    batch: Any,
+    planes: Any,
+    skips: Any,
     indptr: Any,
     out: Any,
 ) -> int:
@@ -160,32 +164,30 @@ def skip_through(
         n_pre: number of sources.
         selves: whether a neuron may be joined to itself.
         per_log: 1 / log(1 - p).
-        batch: counters, four words each, to draw at once.
+        planes: uint32 (4, n), where 4 n words are made at once.
+        skips: int64 (4 n,), where they become skips.
         indptr: filled.
         out: uint32; what does not fit is counted and not written.
     """
-    planes = np.empty((4, batch), np.uint32)
-    skips = np.empty((batch, 4), np.float64)
-    flat = skips.reshape(4 * batch)
     total = 0
+    batch = planes.shape[1]
     indptr[0] = 0
     for r in range(indptr.shape[0] - 1):
         own = lo + r
         apart = not selves and own < n_pre
         n = n_pre - 1 if apart else n_pre
-        position: Any = -1
-        first = 0
+        position, first = np.int64(-1), np.int64(0)
         while position < n:
-            fill_planes(k0, k1, own, 0, first, planes)
+            fill_planes(k0, k1, own, np.int64(0), first, planes)
             first += batch
             for k in range(4):
                 plane = planes[k]
                 for i in range(batch):
                     # More than 2^40 sources there are not, and an int64 holds it.
-                    u = (float(plane[i]) + 0.5) * _UNIT
-                    skips[i, k] = min(math.floor(log(u) * per_log), 2.0**40)
+                    skip = log((float(plane[i]) + 0.5) * _UNIT) * per_log
+                    skips[4 * i + k] = np.int64(skip if skip < _FAR else _FAR)
             for i in range(4 * batch):
-                position += 1 + np.int64(flat[i])
+                position += 1 + skips[i]
                 if position >= n:
                     break
                 if total < out.shape[0]:
@@ -263,16 +265,16 @@ def binomial(u: Any, n: Any, p: Any) -> Any:
 
 
 @compiled
-def share_out(k0: Any, k1: Any, total: Any, n: Any, lo: Any, numbers: Any) -> None:
+def share_out(k0: Any, k1: Any, total: Any, n: Any, lo: Any, stack: Any, numbers: Any) -> None:
     """Fill numbers, int64 (hi - lo,): how many of `total` fall on targets lo .. hi of n.
 
     The targets are halved again and again; how many of a stretch fall on its left half is
     binomial, drawn for the entity that the right half begins with. Only stretches that touch
-    [lo, hi) are visited, and the whole always adds up to the total.
+    [lo, hi) are visited, and the whole always adds up to the total. `stack`, int64 (3, 64), is
+    where stretches wait.
     """
     hi = lo + numbers.shape[0]
-    begins, ends = np.empty(64, np.int64), np.empty(64, np.int64)
-    shares = np.empty(64, np.int64)
+    begins, ends, shares = stack[0], stack[1], stack[2]
     begins[0], ends[0], shares[0] = 0, n, total
     depth = 1
     while depth:

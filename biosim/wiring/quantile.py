@@ -42,7 +42,7 @@ def _central(q: Any) -> Any:
 @inlined
 def _tail(p: Any) -> Any:
     """Return minus the quantile of p, for p < 0.075 (the same, both outer ranges)."""
-    r = math.sqrt(-log(max(p, 1e-300)))
+    r = math.sqrt(-log(p if p > 1e-300 else 1e-300))
     if r <= 5.0:
         r -= 1.6
         up = 7.74545014278341407640e-4
@@ -102,9 +102,14 @@ def normal(
     # The centre for all, without a branch, so that it vectorises; then the tails.
     for i in range(n):
         q = below + span * ((float(words[i]) + 0.5) * _UNIT) - 0.5
-        out[i] = min(max(mean + sd * _central(min(max(q, -_CENTRE), _CENTRE)), low), high)
+        q = q if q > -_CENTRE else -_CENTRE
+        x = mean + sd * _central(q if q < _CENTRE else _CENTRE)
+        x = x if x > low else low
+        out[i] = x if x < high else high
     for i in range(n):
         p = below + span * ((float(words[i]) + 0.5) * _UNIT)
         if abs(p - 0.5) > _CENTRE:
             z = -_tail(p) if p < 0.5 else _tail(1.0 - p)
-            out[i] = min(max(mean + sd * z, low), high)
+            x = mean + sd * z
+            x = x if x > low else low
+            out[i] = x if x < high else high

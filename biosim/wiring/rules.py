@@ -67,6 +67,19 @@ def check_sizes(n_pre: int, n_post: int, name: str) -> None:
             )
 
 
+def words_of(seed: int, purpose: str, lo: int, indptr: Int64s, counter: int = 0) -> UInt32s:
+    """Return a word for every synapse of the targets from `lo`, uint32 (n_synapses,).
+
+    Word n of a target goes to the n-th synapse in its list.
+    """
+    from biosim.wiring.drawing import draw_words
+
+    words = np.empty(indptr[-1], np.uint32)
+    planes = np.empty((4, 64), np.uint32)
+    draw_words(*Draws(seed, purpose).key, lo, indptr, counter, planes, words)
+    return words
+
+
 def ends_of(numbers: Int64s) -> Int64s:
     """Return where each target's list begins and ends, (n_targets + 1,)."""
     indptr = np.zeros(len(numbers) + 1, np.int64)
@@ -176,8 +189,9 @@ class FixedProbability:
             per_log = 1.0 / math.log1p(-self.p) if self.p < 1.0 else -0.0
             expected = self.p * n_pre
             batch = min(64, int((expected + 2.0 * math.sqrt(expected)) / 4.0) + 1)
+            planes, skips = np.empty((4, batch), np.uint32), np.empty(4 * batch, np.int64)
             k0, k1 = Draws(seed, f"wiring/{name}").key
-            skip_through(k0, k1, lo, n_pre, self.selves, per_log, batch, indptr, out)
+            skip_through(k0, k1, lo, n_pre, self.selves, per_log, planes, skips, indptr, out)
         return indptr
 
 
@@ -217,12 +231,15 @@ class FixedInDegree:
 
     def sources(self, lo: int, hi: int, n_pre: int, n_post: int, seed: int, name: str) -> Lists:
         """Return the sources of the targets [lo, hi)."""
-        from biosim.wiring.drawing import choose, choose_distinct, draw_words
+        from biosim.wiring.drawing import choose, choose_distinct
 
         indptr = np.arange(hi - lo + 1) * self.n
-        drawn = np.empty(indptr[-1], np.uint32)
-        draw_words(*Draws(seed, f"wiring/{name}").key, lo, indptr, 0, drawn)
-        (choose if self.multiple else choose_distinct)(drawn, indptr, lo, n_pre, self.selves)
+        drawn = words_of(seed, f"wiring/{name}", lo, indptr)
+        if self.multiple:
+            choose(drawn, indptr, lo, n_pre, self.selves)
+        else:
+            taken = np.zeros(n_pre, np.bool_)
+            choose_distinct(drawn, indptr, lo, n_pre, self.selves, taken)
         return indptr, drawn
 
 
@@ -254,16 +271,16 @@ class FixedTotal:
         from biosim.wiring.drawing import share_out
 
         numbers = np.zeros(hi - lo, np.int64)
-        share_out(*Draws(seed, f"wiring/{name}/numbers").key, self.n, n_post, lo, numbers)
+        k0, k1 = Draws(seed, f"wiring/{name}/numbers").key
+        share_out(k0, k1, self.n, n_post, lo, np.empty((3, 64), np.int64), numbers)
         return numbers
 
     def sources(self, lo: int, hi: int, n_pre: int, n_post: int, seed: int, name: str) -> Lists:
         """Return the sources of the targets [lo, hi)."""
-        from biosim.wiring.drawing import choose, draw_words
+        from biosim.wiring.drawing import choose
 
         indptr = ends_of(self.numbers(lo, hi, n_pre, n_post, seed, name))
-        drawn = np.empty(indptr[-1], np.uint32)
-        draw_words(*Draws(seed, f"wiring/{name}").key, lo, indptr, 0, drawn)
+        drawn = words_of(seed, f"wiring/{name}", lo, indptr)
         choose(drawn, indptr, lo, n_pre, True)
         return indptr, drawn
 

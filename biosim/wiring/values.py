@@ -14,9 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from biosim.draws import Draws
 from biosim.wiring.explicit import Pairs
-from biosim.wiring.rules import Int64s, UInt32s, Wiring, refusal
+from biosim.wiring.rules import Int64s, UInt32s, Wiring, refusal, words_of
 
 Floats = npt.NDArray[np.float64]
 LONGEST = 65_535
@@ -49,12 +48,7 @@ class Stretch:
 
     def words(self, purpose: str, counter: int = 0) -> UInt32s:
         """Return a word for every synapse, under "purpose/projection"."""
-        from biosim.wiring.drawing import draw_words
-
-        out = np.empty(len(self.sources), np.uint32)
-        k0, k1 = Draws(self.seed, f"{purpose}/{self.name}").key
-        draw_words(k0, k1, self.lo, self.indptr, counter, out)
-        return out
+        return words_of(self.seed, f"{purpose}/{self.name}", self.lo, self.indptr, counter)
 
     def targets(self) -> Int64s:
         """Return the target of every synapse."""

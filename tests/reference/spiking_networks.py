@@ -1,14 +1,10 @@
-"""Small spiking networks that several tests simulate, and where each of them starts.
+"""Small spiking networks that several tests simulate.
 
-What is drawn here is drawn by numpy, by the seed given, and becomes part of the description as
-arrays: a start is then the same whoever makes it.
+What numpy draws here, by the seed given, becomes part of the description as arrays.
 """
-
-from typing import Any
 
 import numpy as np
 
-from biosim.equations.brian import quantity
 from biosim.events import Kind
 from biosim.network import Network, Population, Projection
 from biosim.spiking.description import (
@@ -20,10 +16,7 @@ from biosim.spiking.description import (
     StepCurrent,
     SynapseModel,
 )
-from biosim.spiking.start import Joined, Start
 from biosim.wiring import FixedProbability, OneToOne, Pairs
-from biosim.wiring.described import amount, delays
-from biosim.wiring.values import stretch_of
 
 DT = 1e-4
 
@@ -43,7 +36,8 @@ CUBA_CONSTANTS = {
 }
 
 COBAHH = """
-dv/dt = (gl*(El-v) + ge*(Ee-v) + gi*(Ei-v) - g_na*(m*m*m)*h*(v-ENa) - g_kd*(n*n*n*n)*(v-EK))/Cm : volt
+dv/dt = (gl*(El-v) + synaptic - g_na*(m*m*m)*h*(v-ENa) - g_kd*(n*n*n*n)*(v-EK))/Cm : volt
+synaptic = ge*(Ee-v) + gi*(Ei-v) : amp
 dm/dt = alpha_m*(1-m) - beta_m*m : 1
 dn/dt = alpha_n*(1-n) - beta_n*n : 1
 dh/dt = alpha_h*(1-h) - beta_h*h : 1
@@ -105,41 +99,6 @@ def spikes(
 ) -> Projection:
     """A projection that carries spikes."""
     return Projection(name, source, target, "spikes", receptor, Kind.SPIKE, delay, weights)
-
-
-def start_of(network: Network, seed: int = 0) -> Start:
-    """Connectivity, drawn as everywhere, and start values, which these networks give as arrays."""
-    variables: dict[str, dict[str, Any]] = {}
-    for population in network.populations:
-        if isinstance(population.model, Spiking):
-            variables[population.name] = {
-                name: np.broadcast_to(_number(value), population.size).astype(float)
-                for name, value in population.model.initial.items()
-            }
-    synapses = {}
-    for projection in network.projections:
-        sparse = projection.weights
-        assert isinstance(sparse, Sparse)
-        assert network.dt is not None
-        n_pre, n_post = network.size(projection.source), network.size(projection.target)
-        name, wiring = projection.name, sparse.wiring
-        stretch = stretch_of(wiring, 0, n_post, n_pre, n_post, seed, name)
-        ticks = delays(sparse.delay, projection.delay, network.dt, name, wiring, _number)
-        synapses[name] = Joined(
-            stretch.sources.astype(np.int64),
-            stretch.targets(),
-            amount(sparse.weight, f"the weight of {name!r}", wiring, _number).draw(
-                stretch, "weight"
-            ),
-            ticks.draw(stretch, "delay").astype(np.int64),
-        )
-    return Start(variables, synapses)
-
-
-def _number(value: Any, names: object = None) -> Any:
-    if isinstance(value, np.ndarray):
-        return value
-    return quantity(value, "the network", "a value", {})[0]
 
 
 def cuba(n: int = 400, seed: int = 0) -> Network:

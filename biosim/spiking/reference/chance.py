@@ -7,6 +7,8 @@ since a normal number needs two words.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import poisson
@@ -39,9 +41,15 @@ class Chance:
         turn: npt.NDArray[np.float64] = np.cos(2.0 * np.pi * self._uniform(tick, 2 * stream + 1))
         return radius * turn
 
-    def poisson(self, tick: int, mean: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Return (size,) counts of the given means, by inversion of one uniform number each."""
-        return np.asarray(poisson.ppf(self.uniform(tick), mean), dtype=np.int64)
+    def poisson(self, tick: int, means: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """Return (size,) counts of the means (size,), by inversion of one uniform number each."""
+        u = self._uniform(tick, 0)
+        counts = np.zeros(self._size, dtype=np.int64)
+        for mean in np.unique(means):
+            most = int(mean + 10.0 * np.sqrt(mean) + 30.0)
+            chosen = means == mean
+            counts[chosen] = np.searchsorted(_up_to(float(mean), most), u[chosen], side="right")
+        return counts
 
     def _uniform(self, tick: int, half: int) -> npt.NDArray[np.float64]:
         neurons = np.arange(self._size)
@@ -49,3 +57,9 @@ class Chance:
         counter = (block * 64 + place % 64, half, tick & 0xFFFFFFFF, tick >> 32)
         words = philox(tuple(np.asarray(c, dtype=np.uint32) for c in counter), self._key)
         return (np.choose(place // 64, words).astype(np.float64) + 0.5) * 2.0**-32
+
+
+@cache
+def _up_to(mean: float, most: int) -> npt.NDArray[np.float64]:
+    """Return the chance of a count of at most 0, 1, ..., most - 1."""
+    return np.asarray(poisson.cdf(np.arange(most), mean))

@@ -29,7 +29,7 @@ from biosim.spiking.recording import Spikes
 from biosim.spiking.reference.chance import Chance
 from biosim.spiking.reference.parts import Neuron, Synapse
 from biosim.spiking.reference.scalar import CASTS, Scope, evaluate, execute
-from biosim.spiking.reference.sources import Input, Source
+from biosim.spiking.reference.sources import Input, Source, constants_of, per_neuron
 from biosim.spiking.start import Outcome, Start, in_order
 
 EXACT = 2.0**-200
@@ -122,7 +122,9 @@ class _Run:
             else:
                 again = replay.get(population.name)
                 self.sources[population.name] = Source(population, again, seed, self.dt)
-        self.noise = {name: Chance(seed, f"noise/{name}", len(self.neurons[name])) for name in self.neurons}
+        self.noise = {
+            name: Chance(seed, f"noise/{name}", len(self.neurons[name])) for name in self.neurons
+        }
         self.synapses: dict[str, list[Synapse]] = {}
         # By delay, then by source.
         self.outgoing: dict[str, dict[int, dict[int, list[Synapse]]]] = {}
@@ -181,23 +183,28 @@ class _Run:
                 )
                 for variable in (*kinds, *traces)
             }
-            pre, target, delay = (int(each[k]) for each in (joined.sources, joined.targets, joined.delays))
+            pre, target, delay = (
+                int(each[k]) for each in (joined.sources, joined.targets, joined.delays)
+            )
             synapse = Synapse(code, pre, target, values)
             self.synapses[name].append(synapse)
             self.outgoing[name].setdefault(delay, {}).setdefault(pre, []).append(synapse)
             self.incoming[name].setdefault(target, []).append(synapse)
         self.shared[name] = {
-            variable.name: CASTS[variable.kind](joined.others.get(variable.name, 0.0))
+            variable.name: CASTS[variable.kind](np.ravel(joined.others.get(variable.name, 0.0))[0])
             for variable in code.shared_variables
         }
 
     def _input(
         self, stimulus: PoissonInput, counts: npt.NDArray[np.int64] | None, seed: int
-    ) -> Input:
+    ) -> tuple[PoissonInput, float, Input]:
+        """Return a stimulus with the weight of a spike and the numbers of spikes."""
         target = self.network.populations[self.network.population_at[stimulus.target]]
         variables = self.neurons[stimulus.target][0].code.variables
         unit = next(v.unit for v in variables if v.name == stimulus.receptor)
-        return Input(stimulus, unit, target, counts, seed, self.dt)
+        whose = f"input {stimulus.name!r}"
+        weight = per_neuron(stimulus.weight, unit, 1, whose, constants_of(target))
+        return stimulus, float(weight[0]), Input(stimulus, target, counts, seed, self.dt)
 
     # --- a tick
 
@@ -209,11 +216,10 @@ class _Run:
                     for synapse in outgoing.get(pre, ()):
                         outside = self._outside(projection, synapse, tick)
                         self._add(projection, synapse, synapse.on_pre(tick, self.dt, outside))
-        for given in self.inputs:
-            stimulus = given.stimulus
-            for neuron, count in enumerate(given.counts(tick)):
+        for stimulus, weight, drawn in self.inputs:
+            for neuron, count in enumerate(drawn.counts(tick)):
                 if count:
-                    self._sum(stimulus.target, neuron, stimulus.receptor, given.weight, count)
+                    self._sum(stimulus.target, neuron, stimulus.receptor, weight, count)
         for projection in self.network.projections:
             assert isinstance(projection.weights, Sparse)
             late = projection.weights.synapse.delay_post if projection.weights.synapse else 0
@@ -258,10 +264,9 @@ class _Run:
                 execute(code.shared, scope, {})
                 self.shared[projection.name] = {name: scope[name] for name in shared}
         for name, neurons in self.neurons.items():
-            code = neurons[0].code
-            for stream, draw in enumerate((*code.noise, *code.uniform)):
-                chance = self.noise[name]
-                drawn = chance.normal if draw in code.noise else chance.uniform
+            model, chance = neurons[0].code, self.noise[name]
+            for stream, draw in enumerate((*model.noise, *model.uniform)):
+                drawn = chance.normal if draw in model.noise else chance.uniform
                 for neuron, number in zip(neurons, drawn(tick, stream), strict=True):
                     neuron.scope[draw] = number
             for neuron in neurons:
@@ -278,7 +283,7 @@ class _Run:
                 self.fired[name][tick] = found
 
     def _outside(self, projection: Projection, synapse: Synapse, tick: int) -> Scope:
-        """Return what a synapse sees of its neurons at a tick, whose events are of the one before."""
+        """Return what a synapse sees beside itself at a tick."""
         code = synapse.code
         seen = {**self.shared[projection.name], "t": (tick - 1) * self.dt}
         for variable in code.reads_post:

@@ -10,25 +10,25 @@ from typing import Any
 import numpy as np
 
 from biosim.equations import Assign, Variable
+from biosim.equations.code import FUNCTIONS
 
 Scope = dict[str, Any]
 """Names -> numbers. Real numbers are numpy's, whose division by zero is infinite as in kernels."""
 
-NAMESPACE: dict[str, Any] = {
-    "__builtins__": {},
-    "inf": np.inf,
-    **{
-        name: getattr(np, name)
-        for name in (
-            "exp log log10 log1p expm1 sqrt sin cos tan sinh cosh tanh arcsin arccos arctan "
-            "abs floor ceil sign"
-        ).split()
-    },
+_OWN: dict[str, Any] = {
     "clip": lambda x, low, high: min(max(x, low), high),
     "where": lambda condition, yes, no: yes if condition else no,
     "exprel": lambda x: np.expm1(x) / x if x != 0.0 else 1.0,
     "int": lambda x: np.float64(int(x)),
 }
+
+NAMESPACE: dict[str, Any] = {
+    "__builtins__": {},
+    "inf": np.inf,
+    **{name: getattr(np, name) for name in FUNCTIONS - set(_OWN)},
+    **_OWN,
+}
+"""What may stand in scalar code beside its names."""
 
 CASTS: Mapping[str, Any] = {"float": np.float64, "integer": int, "boolean": bool}
 

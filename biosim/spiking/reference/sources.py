@@ -48,17 +48,16 @@ class Source:
         """Return the neurons that spike at this tick, in order."""
         if self._listed is not None:
             return sorted(self._listed.get(tick, ()))
-        return np.flatnonzero(self._draws.uniform(tick) < self._chances).tolist()
+        return [int(i) for i in np.flatnonzero(self._draws.uniform(tick) < self._chances)]
 
 
 class Input:
-    """Poisson input to every neuron of a population.
+    """The spikes that Poisson input brings to every neuron of a population.
 
     Args:
         stimulus: the description.
-        unit: of the receptor.
         target: where it ends.
-        counts: (>= ticks, size) spikes at each tick; None to draw them.
+        counts: (>= ticks, size) spikes of each tick; None to draw them.
         seed: of the draws.
         dt: length of a tick in seconds.
     """
@@ -66,26 +65,28 @@ class Input:
     def __init__(
         self,
         stimulus: PoissonInput,
-        unit: str,
         target: Population,
         counts: npt.NDArray[np.int64] | None,
         seed: int,
         dt: float,
     ) -> None:
-        whose, size = f"input {stimulus.name!r}", target.size
-        constants = target.model.constants if isinstance(target.model, Spiking) else {}
-        self.stimulus = stimulus
-        self.weight = float(per_neuron(stimulus.weight, unit, 1, whose, constants)[0])
         self._counts = counts
-        self._draws = Chance(seed, f"input/{stimulus.name}", size)
-        rate = per_neuron(stimulus.rate, "Hz", size, whose, constants)
+        self._draws = Chance(seed, f"input/{stimulus.name}", target.size)
+        rate = per_neuron(
+            stimulus.rate, "Hz", target.size, f"input {stimulus.name!r}", constants_of(target)
+        )
         self._means = stimulus.n * rate * dt
 
     def counts(self, tick: int) -> list[int]:
         """Return the number of spikes that each neuron receives at this tick."""
         if self._counts is not None:
             return [int(count) for count in self._counts[tick]]
-        return self._draws.poisson(tick, self._means).tolist()
+        return [int(count) for count in self._draws.poisson(tick, self._means)]
+
+
+def constants_of(population: Population) -> Mapping[str, Any]:
+    """Return the constants that values of a population's stimuli may use."""
+    return population.model.constants if isinstance(population.model, Spiking) else {}
 
 
 def per_neuron(

@@ -88,6 +88,7 @@ def test_the_normal_form_is_its_own_normal_form_up_to_value(text: str) -> None:
         ("int(True) + 1", "2.0"),
         ("where(1 > 2, a, b)", "b"),
         ("(a > 1)*b", "b * int(a > 1.0)"),
+        ("-(a > 1)*b", "-b * int(a > 1.0)"),
         ("exprel(0)", "1.0"),
         ("clip(5, 0, 1)", "1.0"),
         ("0*a", "0.0"),

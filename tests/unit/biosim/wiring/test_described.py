@@ -1,6 +1,9 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
+from biosim.equations.evaluate import evaluate_value
 from biosim.network import NetworkError
 from biosim.spiking.description import Normal, Uniform
 from biosim.wiring import AllToAll, FixedInDegree, Pairs
@@ -209,3 +212,39 @@ def test_delays_that_are_too_long_are_refused(value) -> None:
 def test_all_to_all_takes_values_too() -> None:
     here = stretch_of(AllToAll(), 2, 5, 4, 30, 0, "a")
     assert amount(Uniform(0.0, 1.0), "it", AllToAll()).draw(here, "weight").shape == (12,)
+
+
+# --- text with units
+
+
+def reading(unit):
+    return partial(_read, unit)
+
+
+def _read(unit, value, names=None):
+    return evaluate_value(value, unit, whose="projection 'a'", place="weight", names=names)
+
+
+def test_text_has_units() -> None:
+    assert amount("0.5*mV", "it", RULE, reading("V")) == Constant(0.5e-3)
+    assert delays("1.5*ms", 1, DT, "a", RULE, reading("s")).ends == (15.0, 15.0)
+    drawn = amount(Normal("1*mV", "0.1*mV", low="0*mV"), "it", RULE, reading("V"))
+    assert drawn.draw(stretch(), "weight").mean() == pytest.approx(1e-3, rel=0.02)
+    assert delays(Normal("2*ms", "0.1*ms"), 1, DT, "a", RULE, reading("s")).clipped is False
+
+
+def test_text_over_a_synapse_has_units() -> None:
+    here = stretch()
+    found = amount("(i - j + N_pre / N_post)*mV", "it", RULE, reading("V"))
+    expected = here.sources.astype(float) - here.targets() + 50 / 30
+    assert found.draw(here, "weight") == pytest.approx(1e-3 * expected)
+    found = delays("1*ms + j*0.1*ms", 1, DT, "a", RULE, reading("s"))
+    assert (found.draw(here, "delay") == 10 + here.targets()).all()
+
+
+def test_draws_in_text_are_those_of_their_synapse() -> None:
+    whole = amount("(rand() + randn())*mV", "it", RULE, reading("V")).draw(stretch(), "weight")
+    part = amount("(rand() + randn())*mV", "it", RULE, reading("V")).draw(stretch(7, 9), "weight")
+    assert np.array_equal(part, whole[7 * 40 : 9 * 40])
+    assert len(np.unique(whole)) == len(whole)
+    assert whole.mean() == pytest.approx(0.5e-3, abs=1e-4)
