@@ -121,6 +121,9 @@ def python_of(peer: Peer) -> Path:
     stamp = peer.folder / STAMP
     if stamp.is_file() and stamp.read_text() == peer.recipe and python.exists():
         return python
+    BENCH.mkdir(exist_ok=True)
+    # Gigabytes of others' work, which no commit may ever take in.
+    (BENCH / ".gitignore").write_text("*\n")
     print(f"Installing {peer.package} into {peer.folder.relative_to(ROOT)}", flush=True)
     shutil.rmtree(peer.folder, ignore_errors=True)
     _call(peer, sys.executable, "-m", "venv", str(peer.folder))

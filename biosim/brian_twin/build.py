@@ -148,11 +148,17 @@ def _set_neurons(built: Built, name: str, values: Mapping[str, npt.NDArray[np.fl
 def _generator(
     built: Built, population: Population, ticks: npt.ArrayLike, neurons: npt.ArrayLike
 ) -> Any:
+    at, who = np.asarray(ticks, dtype=np.int64), np.asarray(neurons, dtype=np.int64)
+    both = np.unique(np.stack([at, who]), axis=1, return_counts=True)
+    twice = np.flatnonzero(both[1] > 1)
+    if len(twice):
+        tick, neuron = both[0][:, twice[0]]
+        raise NetworkError(
+            f"neuron {neuron} of population {population.name!r} spikes twice at tick {tick}; "
+            "Brian2 takes one spike a step"
+        )
     return built.brian2.SpikeGeneratorGroup(
-        population.size,
-        np.asarray(neurons, dtype=np.int64),
-        np.asarray(ticks, dtype=np.int64) * built.clock.dt,
-        clock=built.clock,
+        population.size, who, at * built.clock.dt, clock=built.clock
     )
 
 
@@ -295,5 +301,5 @@ def constants(brian2: Any, whose: str, given: Mapping[str, Any]) -> dict[str, An
 
 def variables_of(group: Any) -> list[str]:
     """Return the names of what is kept for every neuron; none for sources of spikes."""
-    equations = getattr(group, "equations", None)
+    equations = getattr(group, "user_equations", None)
     return sorted(equations.diff_eq_names | equations.parameter_names) if equations else []

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biosim.brian_twin.build import Built, build, variables_of
-from biosim.errors import BiosimError
+from biosim.equations.brian import brian
 from biosim.network import Network, NetworkError
 from biosim.spiking.description import StepCurrent
 from biosim.spiking.recording import Spikes
@@ -150,9 +150,10 @@ def _kept(synapses: Any) -> list[str]:
 def _session(codegen: Codegen) -> Iterator[tuple[Any, str]]:
     """Brian2, imported late and silently, with its settings put back afterwards."""
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as directory:
-        # Brian2 2.9 uses names that its parser's newer versions deprecate.
+        # Brian2 2.9 uses names that newer versions of its parser deprecate.
         warnings.simplefilter("ignore")
-        brian2 = importlib.import_module("brian2")
+        brian()  # imports Brian2 without what it does to warnings and exceptions
+        brian2: Any = importlib.import_module("brian2")
         before = brian2.prefs.codegen.target
         if codegen == "cpp_standalone":
             brian2.set_device("cpp_standalone", directory=directory, build_on_run=False)
@@ -160,8 +161,6 @@ def _session(codegen: Codegen) -> Iterator[tuple[Any, str]]:
             brian2.prefs.codegen.target = codegen
         try:
             yield brian2, directory
-        except (BiosimError, KeyboardInterrupt):
-            raise
         except Exception as error:
             if not _refuses(brian2, error):
                 raise

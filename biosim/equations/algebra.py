@@ -33,7 +33,6 @@ __all__ = [
     "call",
     "compare",
     "divide",
-    "expand",
     "logic",
     "multiply",
     "negate",
@@ -146,24 +145,6 @@ def assemble(coefficient: float, factors: dict[Node, float]) -> Node:
     if len(kept) == 1 and kept[0][1] == 1.0:
         return scale(kept[0][0], coefficient)
     return scale(Product(kept), coefficient)
-
-
-def expand(node: Node) -> Node:
-    """The node with products of sums multiplied out, so that exponentials merge."""
-    constant, terms = parts(node)
-    pieces: list[Node] = [Number(constant)]
-    for term, coefficient in terms:
-        factors = term.factors if isinstance(term, Product) else ()
-        sums = [base for base, e in factors if isinstance(base, Sum) and e == 1.0]
-        if not sums:
-            pieces.append(scale(term, coefficient))
-            continue
-        rest = multiply(*(power(base, Number(e)) for base, e in factors if base is not sums[0]))
-        its_constant, its_terms = parts(sums[0])
-        spread = [scale(rest, its_constant)]
-        spread += [scale(multiply(each, rest), c) for each, c in its_terms]
-        pieces.append(scale(expand(add(*spread)), coefficient))
-    return add(*pieces)
 
 
 def is_exp(node: Node) -> bool:

@@ -1,6 +1,6 @@
 """Brian2's parser, units and state updaters: the only module that touches its inner parts.
 
-Why one module: `Variable`, `get_linear_system` and their like are not promised to stay. What
+Why one module: `Variable`, state updaters and their like are not promised to stay. What
 leaves it are texts, numbers and the dataclasses below. Quirks met here, all of Brian2 2.9: `dt`
 must answer `get_value()[0]`; "(unless refractory)" is a flag of the equation, not part of the
 code that a state updater returns; the import takes over `sys.excepthook` and the warnings'
@@ -112,15 +112,12 @@ def brian() -> Any:
         variables=importlib.import_module("brian2.core.variables"),
         fundamental=fundamental,
         equations=equations,
-        codestrings=importlib.import_module("brian2.equations.codestrings"),
         refractory=importlib.import_module("brian2.equations.refractory"),
         expressions=importlib.import_module("brian2.parsing.expressions"),
         statements=importlib.import_module("brian2.parsing.statements"),
         sympytools=importlib.import_module("brian2.parsing.sympytools"),
         sympy=importlib.import_module("sympy"),
         updaters=updaters.StateUpdateMethod.stateupdaters,
-        # `brian2.stateupdaters.exact` is the updater, which hides the module of that name.
-        exact=sys.modules["brian2.stateupdaters.exact"],
         refused=(
             updaters.UnsupportedEquationsException,
             equations.EquationError,
@@ -307,9 +304,7 @@ def split_statement(text: str) -> tuple[str, str, str]:
     return name, operator, expression
 
 
-def step_code(
-    parsed: Any, variables: Mapping[str, Any], method: str, whose: str, *, native: bool = True
-) -> str:
+def step_code(parsed: Any, variables: Mapping[str, Any], method: str, whose: str) -> str:
     """The code of one step by a state updater of Brian2.
 
     Args:
@@ -317,7 +312,6 @@ def step_code(
         variables: what their names stand for.
         method: name of the updater.
         whose: "population 'E'", for errors.
-        native: exactly what Brian2 can do; else "exact" also takes systems without leak.
 
     Raises:
         Unsupported: it cannot take these equations.
@@ -327,37 +321,9 @@ def step_code(
         with quiet():
             return str(b.updaters[method](parsed, variables))
     except (b.Unsupported, NotImplementedError) as error:
-        code = without_leak(parsed, variables) if method == "exact" and not native else None
-        if code is None:
-            raise Unsupported(str(error)) from error
-        return code
+        raise Unsupported(str(error)) from error
     except b.refused as error:
         raise EquationError(f"{whose}, method {method!r}: {error}; choose another") from error
-
-
-def without_leak(parsed: Any, variables: Mapping[str, Any]) -> str | None:
-    """An exact step where Brian2 has none because its matrix is singular: no leak, no rest.
-
-    The constant term becomes a further variable that stays 1, so nothing must be inverted.
-    """
-    b = brian()
-    dt = b.sympy.Symbol("dt", real=True, positive=True)
-    with quiet():
-        if parsed.is_stochastic:
-            return None
-        try:
-            names, matrix, constants = b.exact.get_linear_system(parsed, variables)
-            entries = (*matrix, *constants)
-            if not all(b.codestrings.is_constant_over_dt(x, variables, 1.0) for x in entries):
-                return None
-            system = matrix.row_join(constants).col_join(b.sympy.zeros(1, len(names) + 1))
-            step = (system * dt).exp().applyfunc(b.sympy.cancel)
-        except (b.Unsupported, ValueError, NotImplementedError, SyntaxError):
-            return None
-        state = b.sympy.Matrix([*(b.sympy.Symbol(name, real=True) for name in names), 1])
-        moved = [b.sympytools.sympy_to_str(form) for form in (step * state)[:-1]]
-    lines = [f"_{name} = {form}" for name, form in zip(names, moved, strict=True)]
-    return "\n".join([*lines, *(f"{name} = _{name}" for name in names)])
 
 
 def part(parsed: Any, names: Collection[str]) -> Any:

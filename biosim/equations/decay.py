@@ -114,9 +114,10 @@ def joined(system: Mapping[str, tuple[dict[str, Node], Node]], elapsed: str) -> 
     stand_ins: dict[str, Node] = {}
 
     def symbol(node: Node) -> Any:
-        # Rationals, because equal time constants must be seen to be equal.
+        # Rationals of 15 digits, because equal time constants must be seen to be equal, also
+        # where they come from different roundings.
         if isinstance(node, Number):
-            return sympy.Rational(repr(node.value))
+            return sympy.Rational(f"{node.value:.14e}")
         name = next((name for name, known in stand_ins.items() if known == node), None)
         if name is None:
             name = f"k_{len(stand_ins)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 __all__ = ["DrawNames"]
 
@@ -17,13 +18,15 @@ class DrawNames:
         noise: names given to `randn()` so far.
     """
 
+    DRAW: ClassVar = "_draw"
+
     uniform: list[str] = field(default_factory=list)
     noise: list[str] = field(default_factory=list)
 
     @staticmethod
     def silent(text: str) -> str:
         """The text with one name in place of every call, for looking at it only."""
-        return re.sub(r"\brandn?\(\s*\)", "_draw", text)
+        return re.sub(r"\brandn?\(\s*\)", DrawNames.DRAW, text)
 
     def named(self, text: str) -> str:
         """The text with a name in place of every call."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from biosim.equations import brian, cache, decay, solvable
+from biosim.equations import brian, cache, decay, solvable, stepping
 from biosim.equations.code import Assign, EquationError, NeuronCode, Variable
 from biosim.equations.draws import DrawNames
 from biosim.equations.nodes import Compare, Name, Node, Number
@@ -21,6 +21,7 @@ FLAGS = {
     "subexpression": ("shared", "constant over dt"),
     "parameter": ("constant", "shared"),
 }
+DIFFERENTIAL = "differential equation"
 GATED = "unless refractory"
 HELD = "constant over dt"
 ONE_STAGE = ("euler", "exponential_euler")
@@ -122,19 +123,18 @@ class Reader:
         """The scalar code."""
         text, method = self.step(model.method)
         self.check_stability(method)
-        states = (*self.held, *(x.name for x in self.lines if x.kind.startswith("diff")))
+        states = (*self.held, *(x.name for x in self.lines if x.kind == DIFFERENTIAL))
         update = self.update(text, states)
         threshold = self.threshold(model.threshold)
         reset = self.reset(model.reset)
         ticks, refractory, condition = self.refractory(model.refractory)
         solution = solvable.solve(
-            self.scope,
-            text,
+            self.derivatives(),
             method,
-            self.known,
             threshold=threshold,
             gated=self.gated,
             random=bool(self.draws.noise or self.draws.uniform or self.held),
+            timed="dt" in self.scope.parsed.identifiers,
         )
         return NeuronCode(
             variables=tuple(self.variables()),
@@ -178,16 +178,44 @@ class Reader:
         derivative, and the simpler equations integrate to simpler code.
         """
         parsed = brian.without_held(self.scope.parsed)
-        plain = self.scope.of(parsed)
-        code, used = plain.integrate(method)
-        if self.gated and used not in ONE_STAGE:
-            free = [x for x in self.lines if x.kind.startswith("diff") and x.name not in self.gated]
-            for line in free:
-                assert line.expression is not None
-                silent = self.draws.silent(line.expression)
-                if names_in(parse(silent, self.known)) & set(self.gated):
-                    return self.scope.of(brian.with_refractoriness(parsed)).integrate(method)
+        code, used = self.quick_step(method) or (None, "")
+        if code is None:
+            try:
+                code, used = self.scope.of(parsed).integrate(method)
+            except brian.Unsupported:
+                code, used = stepping.exact(self.derivatives()), "exact"
+                if method != "exact" or self.noise or self.random() or code is None:
+                    raise
+        if used not in ONE_STAGE:
+            free = [form for x, form in self.derivatives().items() if x not in self.gated]
+            if any(names_in(form) & set(self.gated) for form in free):
+                return self.scope.of(brian.with_refractoriness(parsed)).integrate(method)
         return code, used
+
+    def quick_step(self, method: str | None) -> tuple[str, str] | None:
+        """A step that needs no sympy, where it is the one that Brian2 would take."""
+        equations = self.derivatives()
+        if self.noise or self.random() or not equations:
+            return None
+        if method == "exponential_euler":
+            code = stepping.exponential_euler(equations)
+            return None if code is None else (code, method)
+        if method in (None, "exact", "linear") and stepping.has_plain_solution(equations):
+            code = stepping.exact(equations)
+            return None if code is None else (code, "exact")
+        return None
+
+    def derivatives(self) -> dict[str, Node]:
+        """Each differential variable -> its derivative, draws standing for themselves."""
+        return {
+            line.name: parse(self.draws.silent(line.expression or ""), self.known)
+            for line in self.lines
+            if line.kind == DIFFERENTIAL
+        }
+
+    def random(self) -> bool:
+        """Whether a derivative draws random numbers."""
+        return any(DrawNames.DRAW in names_in(form) for form in self.derivatives().values())
 
     def update(self, text: str, states: Sequence[str]) -> tuple[Assign, ...]:
         """The step's code in normal form, all states assigned at once."""
@@ -195,7 +223,7 @@ class Reader:
         for name in self.held:
             line = next(x for x in self.lines if x.name == name)
             statements.append((f"_held_{name}", self.draws.named(str(line.expression))))
-        for name, expression in settled(solvable.assignments(text), states):
+        for name, expression in settled(assignments(text), states):
             for held in self.held:
                 expression = re.sub(rf"\b{held}\b", f"_held_{held}", expression)
             statements.append((name, self.draws.named(expression)))
@@ -268,12 +296,11 @@ class Reader:
     def check_stability(self, method: str) -> None:
         """Refuses a linear decay that an explicit updater turns into growing oscillations."""
         coefficients = STABILITY.get(method)
-        for line in self.lines:
-            if coefficients is None or not line.kind.startswith("diff"):
-                continue
-            form = parse(self.draws.silent(line.expression or ""), self.known)
+        if coefficients is None:
+            return
+        for name, form in self.derivatives().items():
             try:
-                own = decay.affine(form, [line.name])[0].get(line.name)
+                own = decay.affine(form, [name])[0].get(name)
             except ValueError:
                 continue
             if not isinstance(own, Number) or own.value >= 0:
@@ -282,11 +309,18 @@ class Reader:
             z = slope * self.scope.dt
             growth = abs(sum(c * z**order for order, c in enumerate(coefficients)))
             if growth > 1 + 1e-9:
+                line = next(x for x in self.lines if x.name == name)
                 raise EquationError(
                     f"{self.scope.whose}, {line.place}: its time constant of {-1 / slope:.3g} s "
                     f"is too short for method {method!r} with steps of {self.scope.dt:.3g} s, "
                     "which is unstable; take a smaller step or method exact or exponential_euler"
                 )
+
+
+def assignments(code: str) -> list[tuple[str, str]]:
+    """Statements as pairs of name and expression."""
+    pairs = (line.split("=", 1) for line in code.splitlines())
+    return [(name.strip(), expression.strip()) for name, expression in pairs]
 
 
 def settled(statements: Sequence[tuple[str, str]], states: Sequence[str]) -> list[tuple[str, str]]:

@@ -203,14 +203,11 @@ class Scope:
         reasons = []
         for each in DEFAULT_METHODS if method is None else (method,):
             try:
-                code = brian.step_code(
-                    self.parsed, self.variables, each, self.whose, native=method is None
-                )
-                return code, each
+                return brian.step_code(self.parsed, self.variables, each, self.whose), each
             except brian.Unsupported as error:
                 reasons.append(f"{each!r} ({str(error).rstrip('.')})")
         lines = [line.place for line in self.equations if line.kind == "differential equation"]
-        raise EquationError(
+        raise brian.Unsupported(
             f"{self.whose}, {', '.join(lines)}: cannot be integrated by {' or '.join(reasons)}; "
             "choose another method: exponential_euler, euler, rk2, rk4, or with noise euler, "
             "heun, milstein"

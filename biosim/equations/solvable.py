@@ -18,11 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from biosim.equations import decay
-from biosim.equations.algebra import add, divide, expand, multiply, negate
+from biosim.equations.algebra import add, divide, multiply, negate
 from biosim.equations.code import Assign
 from biosim.equations.nodes import Call, Compare, Name, Node, Number
-from biosim.equations.scope import Scope
-from biosim.equations.simplify import block, names_in, parse, simultaneous
+from biosim.equations.simplify import names_in, parse, simultaneous
 
 __all__ = ["Solution", "solve"]
 
@@ -41,42 +40,36 @@ class Unbounded(Exception):
 
 
 def solve(
-    scope: Scope,
-    code: str,
+    equations: Mapping[str, Node],
     method: str,
-    known: Mapping[str, Node | float | bool],
     *,
     threshold: Node | None,
     gated: Sequence[str],
     random: bool,
+    timed: bool,
 ) -> Solution:
     """The exact solution and the ceiling of a model, where they can be proved.
 
     Args:
-        scope: the equations.
-        code: a step of them, by the state updater `method`.
-        method: its name.
-        known: what stands for constants and subexpressions.
+        equations: variable -> time derivative.
+        method: name of the state updater that moves the neuron where it is not event-driven.
         threshold: the condition for a spike.
         gated: variables that stand still while the neuron is refractory.
         random: whether a tick draws random numbers.
+        timed: whether the equations read the step.
     """
     if random:
         return Solution(None, None, "it draws random numbers at every tick")
-    lines = {x.name: x for x in scope.equations if x.kind == "differential equation"}
-    names = list(lines)
+    names = list(equations)
     matrix: dict[str, dict[str, Node]] = {}
     drive: dict[str, Node] = {}
-    read: set[str] = set()
-    for name, line in lines.items():
-        form = parse(line.expression or "", known)
-        read |= names_in(form)
+    for name, form in equations.items():
         try:
             slopes, drive[name] = decay.affine(form, names)
         except ValueError as error:
             return Solution(None, None, f"its equations are not linear: {error}")
         matrix[name] = {column: slopes.get(column, Number(0.0)) for column in names}
-    if {"t", "not_refractory"} & read or "dt" in scope.parsed.identifiers:
+    if timed or any({"t", "not_refractory"} & names_in(form) for form in equations.values()):
         return Solution(None, None, "its equations depend on time")
     if method != "exact" and not euler_is_exact(names, matrix, drive):
         return Solution(None, None, f"method {method!r} is not exact for its equations")
@@ -85,22 +78,17 @@ def solve(
             if row not in gated and not is_zero(matrix[row][column]):
                 reason = f"{row!r} depends on {column!r}, which stands still while refractory"
                 return Solution(None, None, reason)
-    free = {**known, "dt": Name("elapsed")}
-    # Multiplied out: a growing exponential times a decaying one is infinity times zero after
-    # a long sleep, while their merged product is what it should be.
-    forms = block(assignments(code), free, names)
-    jump = simultaneous({name: expand(form) for name, form in forms.items()}, names)
+    try:
+        solution = decay.decayed(equations)
+        forms = {name: parse(text) for name, text in solution.items()}
+    except ValueError as error:
+        return Solution(None, None, f"it has no closed form: {error}")
+    jump = simultaneous(forms, names)
     try:
         bound = Bounds(matrix, drive).ceiling(threshold)
     except Unbounded as unbounded:
         return Solution(jump, None, str(unbounded))
     return Solution(jump, bound.text, "")
-
-
-def assignments(code: str) -> list[tuple[str, str]]:
-    """Statements as pairs of name and expression."""
-    pairs = (line.split("=", 1) for line in code.splitlines())
-    return [(name.strip(), expression.strip()) for name, expression in pairs]
 
 
 def is_zero(node: Node) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 from biosim.kernels.prefetch import prefetch
@@ -141,3 +142,58 @@ def deliver_due_each(n: Any, due: Any, start: Any, slot: Any, weight: Any, acc: 
             acc[targets[m]] += weights[m]
         events += targets.shape[0]
     return events
+
+
+@compiled
+def wake_alike(
+    n: Any, due: Any, start: Any, slot: Any, run_weight: Any, acc: Any, wakes: Any, tick: Any
+) -> int:
+    """Deliver n collected runs to an event-driven sheet, one weight a run.
+
+    `wakes` is (touched, awake, mark, neurons): who is awake in this tick is noted once.
+    """
+    events = 0
+    for r in range(n):
+        run = due[r]
+        targets = slot[start[run] : start[run + 1]]
+        for m in range(targets.shape[0]):
+            acc[targets[m]] += run_weight[run]
+            wake(targets[m], wakes, tick)
+        events += targets.shape[0]
+    return events
+
+
+@compiled
+def wake_each(
+    n: Any, due: Any, start: Any, slot: Any, weight: Any, acc: Any, wakes: Any, tick: Any
+) -> int:
+    """Deliver n collected runs to an event-driven sheet, a weight each synapse."""
+    events = 0
+    for r in range(n):
+        run = due[r]
+        for m in range(start[run], start[run + 1]):
+            acc[slot[m]] += weight[m]
+            wake(slot[m], wakes, tick)
+        events += start[run + 1] - start[run]
+    return events
+
+
+@compiled
+def wake_driven(acc: Any, first: Any, wakes: Any, tick: Any) -> None:
+    """Note who has got input in a stretch of an event-driven sheet's sums."""
+    for i in range(acc.shape[0]):
+        if acc[i] != 0:
+            wake(first + i, wakes, tick)
+
+
+@compiled
+def wake(slot: Any, wakes: Any, tick: Any) -> None:
+    """Note that the neuron of a slot is awake in this tick."""
+    touched, awake, mark, neurons = wakes
+    neuron = np.int64(slot)
+    while neuron >= neurons:  # receptor after receptor
+        neuron -= neurons
+    if mark[neuron] != tick:
+        mark[neuron] = tick
+        touched[awake[0]] = neuron
+        awake[0] += 1

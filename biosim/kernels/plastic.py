@@ -7,7 +7,8 @@ pre-synaptic spike arrives. A few spikes are caught up without a branch. Nothing
 when a row catches up: every value is computed from the last arrival and the tick of the spike.
 
 In the text, `a_name` is an array over synapses, `v_name` its value at hand, `b_name` an array over
-runs (source and delay), `c_name` a name of the post-synaptic neuron, `h_name` its history.
+runs (source and delay), `c_name` and `e_name` what belongs to the post- and the pre-synaptic
+neuron, `h_name` a history.
 """
 
 from __future__ import annotations
@@ -68,14 +69,19 @@ class PlasticCode:
     @cached_property
     def kept(self) -> list[str]:
         """What a post-synaptic spike is remembered with: what `on_post` reads of its neuron."""
-        known = {a.name for a in self.code.post_prelude} | {t.name for t in self.code.post_traces}
+        known = {a.name for a in self.code.post_prelude} | set(self.of_post)
         used = {name for a in self.code.on_post for name in names_in(a.expression)}
-        return sorted(used & (known | set(self.code.reads_post)))
+        return sorted(used & known)
 
     @property
     def of_post(self) -> list[str]:
         """Names of arrays over post-synaptic neurons: traces, and variables that are read."""
-        return [*(t.name for t in self.code.post_traces), *self.code.reads_post]
+        return [*(t.name for t in self.code.post_traces), *(f"{x}_post" for x in self.code.reads_post)]
+
+    @property
+    def of_pre(self) -> list[str]:
+        """Names of arrays over runs: parameters of the pre-synaptic neuron that are read."""
+        return [f"{x}_pre" for x in self.code.reads_pre]
 
     @property
     def receptors(self) -> list[str]:
@@ -87,7 +93,7 @@ class PlasticCode:
         names = ["start", "slot", *(f"a_{x}" for x in self.variables)]
         names += ["own_last"] if self.code.own_traces else []
         names += ["last", "seen", *(f"b_{t.name}" for t in self.code.pre_traces)]
-        names += [f"c_{x}" for x in self.of_post]
+        names += [f"e_{x}" for x in self.of_pre] + [f"c_{x}" for x in self.of_post]
         names += ["history", *(f"h_{x}" for x in self.kept)]
         names += [f"table_{x}" for x in sorted(self.tabled)]
         names += [f"l_{t.name}" for t in self.code.pre_traces]
@@ -106,6 +112,7 @@ class PlasticText:
         for a in (*self._code.on_pre, *self._code.on_post, *self._code.clock):
             self._names.setdefault(a.name, f"u_{a.name}")
         self._names |= {v.name: f"s_{v.name}[0]" for v in self._code.shared_variables}
+        self._names |= {x: f"e_{x}[run]" for x in plastic.of_pre}
 
     def functions(self) -> str:
         """Return the source of all of them."""

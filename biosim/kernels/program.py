@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from biosim.kernels.emit import Precision, printed
+from biosim.kernels.event_sheets import LISTS, update_event_text
 from biosim.kernels.plastic import PlasticCode, PlasticText
 from biosim.kernels.sheets import SheetCode, sample_text, settle_text, update_text
 
@@ -21,17 +22,20 @@ class StoreCode:
     Args:
         broad: whether delays differ.
         each: whether every synapse has a weight of its own.
+        wakes: the event-driven sheet that they end on, or None for clock-driven ones.
     """
 
     broad: bool
     each: bool
+    wakes: int | None = None
 
 
 @dataclass(frozen=True)
 class InputCode:
-    """Poisson input to a receptor; `each`: neurons have means of their own."""
+    """Poisson input to a receptor; `each`: neurons have means of their own; `wakes` a sheet."""
 
     each: bool
+    wakes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,8 @@ class Program:
             lines += self._spiked(plastic, wait)
         for i, sheet in enumerate(code.sheets):
             functions.append(settle_text(sheet, f"settle_{i}", precision))
-            functions.append(update_text(sheet, f"update_{i}", precision))
+            text = update_event_text if sheet.event else update_text
+            functions.append(text(sheet, f"update_{i}", precision))
             lines += self._settle(i, sheet)
         for i, sample in enumerate(code.samples):
             sheet = code.sheets[sample.sheet]
@@ -140,24 +145,37 @@ class Program:
 
     def _store(self, i: int, store: StoreCode) -> list[str]:
         prefix = f"store{i}"
-        self._take("shard", ["acc"])
         weights = "weight" if store.each else "run_weight"
         how = "each" if store.each else "alike"
         row, start, slot, weight = self._take(prefix, ["row", "start", "slot", weights])
-        if not store.broad:
+        acc = "shard_acc" if store.wakes is None else f"sheet{store.wakes}_acc"
+        self._take(*acc.rsplit("_", 1)[:1], [acc.rsplit("_", 1)[1]])
+        if not store.broad and store.wakes is None:
             (delay,) = self._take(prefix, ["delay"])
             return [
                 f"events += deliver_{how}(ids, counts, (tick - {delay}) % depth, "
-                f"{row}, {start}, {slot}, {weight}, shard_acc)"
+                f"{row}, {start}, {slot}, {weight}, {acc})"
             ]
-        cursor, delays, due, least, most = self._take(
-            prefix, ["cursor", "delays", "due", "least", "most"]
-        )
-        return [
-            f"found = due_runs(ids, counts, {cursor}, tick, {least}, {most}, {row}, {delays}, "
-            f"{due})",
-            f"events += deliver_due_{how}(found, {due}, {start}, {slot}, {weight}, shard_acc)",
-        ]
+        (due,) = self._take(prefix, ["due"])
+        lines = [f"found = {self._found(prefix, store.broad, row, due)}"]
+        if store.wakes is None:
+            call = f"deliver_due_{how}(found, {due}, {start}, {slot}, {weight}, {acc})"
+        else:
+            wakes = self._wakes(store.wakes)
+            call = f"wake_{how}(found, {due}, {start}, {slot}, {weight}, {acc}, {wakes}, tick)"
+        return [*lines, f"events += {call}"]
+
+    def _found(self, prefix: str, broad: bool, row: str, due: str) -> str:
+        """Return the call that collects the runs that are due."""
+        if not broad:
+            (delay,) = self._take(prefix, ["delay"])
+            return f"runs_at(ids, counts, (tick - {delay}) % depth, {row}, {due})"
+        cursor, delays, least, most = self._take(prefix, ["cursor", "delays", "least", "most"])
+        return f"due_runs(ids, counts, {cursor}, tick, {least}, {most}, {row}, {delays}, {due})"
+
+    def _wakes(self, sheet: int) -> str:
+        names = self._take(f"sheet{sheet}", ["touched", "awake", "mark", "n"])
+        return f"({', '.join(names)})"
 
     def _input(self, i: int, part: InputCode) -> list[str]:
         means = "means" if part.each else "thresholds"
@@ -168,7 +186,14 @@ class Program:
         return [
             f"fill_words({key}, 0, tick, {first}, {words})",
             f"{how}({words}, {mean}, {weight}, {acc})",
+            *self._driven(i, part, acc),
         ]
+
+    def _driven(self, i: int, part: InputCode, acc: str) -> list[str]:
+        if part.wakes is None:
+            return []
+        (slot,) = self._take(f"input{i}", ["slot"])
+        return [f"wake_driven({acc}, {slot}, {self._wakes(part.wakes)}, tick)"]
 
     def _synapses(self, plastic: PlasticCode) -> str:
         return ", ".join(self._take(f"plastic{plastic.number}", plastic.arguments()))
@@ -176,14 +201,8 @@ class Program:
     def _plastic(self, plastic: PlasticCode, broad: bool) -> list[str]:
         p, prefix = plastic.number, f"plastic{plastic.number}"
         row, due = self._take(prefix, ["row", "due"])
-        if broad:
-            cursor, delays, least, most = self._take(prefix, ["cursor", "delays", "least", "most"])
-            find = f"due_runs(ids, counts, {cursor}, tick, {least}, {most}, {row}, {delays}, {due})"
-        else:
-            (delay,) = self._take(prefix, ["delay"])
-            find = f"runs_at(ids, counts, (tick - {delay}) % depth, {row}, {due})"
         return [
-            f"found = {find}",
+            f"found = {self._found(prefix, broad, row, due)}",
             f"came = arrive_{p}(found, {due}, tick, t, {self._synapses(plastic)})",
             "if came < 0:",
             f"    status[0], status[1], status[2] = tick, -1 - {p}, 0",
@@ -230,21 +249,34 @@ class Program:
         return [
             f"if tick % {every} == 0:",
             f"    row = (tick - {first}) // {every}",
-            f"    sample_{i}(t, {chosen}, {out}[row], {self._sheet(at, sheet)})",
+            f"    sample_{i}(tick, t, {chosen}, {out}[row], {self._moved(at, sheet)}, "
+            f"{self._sheet(at, sheet)})",
         ]
+
+    def _moved(self, i: int, sheet: SheetCode) -> str:
+        return self._take(f"sheet{i}", ["moved"])[0] if sheet.event else "0"
 
     def _draw(self, i: int, draw: DrawCode) -> list[str]:
         key, first, words, out = self._take(f"draw{i}", ["key", "first", "words", "out"])
         return [f"fill_{draw.kind}({key}, {draw.stream}, tick, {first}, {words}, {out})"]
 
     def _update(self, i: int, sheet: SheetCode) -> list[str]:
-        n, gid, spiked, flags, flags8, found = self._take(
-            f"sheet{i}", ["n", "gid", "spiked", "flags", "flags8", "found"]
+        if sheet.event:
+            lists = self._take(f"sheet{i}", LISTS)
+            gid, spiked = self._take(f"sheet{i}", ["gid", "spiked"])
+            call = f"tick, t, {gid}, ids[me, place, m:], {spiked}, {', '.join(lists)}"
+            return self._emitted(i, f"update_{i}({call}, {self._sheet(i, sheet)})")
+        n, gid, spiked, flags, flags8 = self._take(
+            f"sheet{i}", ["n", "gid", "spiked", "flags", "flags8"]
         )
         draws = [f", {name}" for name in self._take(f"sheet{i}", sheet.draws)]
+        call = f"t, {n}, {gid}, ids[me, place, m:], {spiked}, {flags}, {flags8}"
+        return self._emitted(i, f"update_{i}({call}, {self._sheet(i, sheet)}{''.join(draws)})")
+
+    def _emitted(self, i: int, call: str) -> list[str]:
+        (found,) = self._take(f"sheet{i}", ["found"])
         return [
-            f"new = update_{i}(t, {n}, {gid}, ids[me, place, m:], {spiked}, {flags}, {flags8}, "
-            f"{self._sheet(i, sheet)}{''.join(draws)})",
+            f"new = {call}",
             "if new < 0:",
             f"    status[0], status[1], status[2] = tick, {i}, -1 - new",
             "    give_up(barrier)",

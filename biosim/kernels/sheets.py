@@ -28,11 +28,13 @@ class SheetCode:
         receptors: variables that synapses or stimuli add to, in order.
         traces: post-synaptic traces of plastic synapses that end here: (name, expression over
             the name for one tick's decay).
+        event: whether neurons are only dealt with when something happens.
     """
 
     code: NeuronCode
     receptors: tuple[str, ...]
     traces: tuple[tuple[str, str], ...] = ()
+    event: bool = False
 
     @property
     def refracts(self) -> bool:
@@ -99,7 +101,7 @@ class SheetCode:
 
 def settle_text(sheet: SheetCode, name: str, precision: Precision) -> str:
     """Return the function that applies input to, and resets, the neurons that spiked."""
-    body = [*_loaded(sheet), *_applied(sheet, emptied=True)]
+    body = [*loaded(sheet), *applied(sheet, emptied=True)]
     written = dict.fromkeys(sheet.receptors)
     for statement in sheet.code.reset:
         value = printed(statement.expression, precision, sheet.names())
@@ -108,7 +110,7 @@ def settle_text(sheet: SheetCode, name: str, precision: Precision) -> str:
         if statement.name in sheet.casts:
             written[statement.name] = None
     body += [f"a_{x}[k] = v_{x}" for x in written]
-    return _function(
+    return function(
         f"{name}(t, n, spiked, {', '.join(sheet.arguments())})",
         ["for s in range(n):", "    k = spiked[s]", *(f"    {line}" for line in body)],
     )
@@ -120,7 +122,7 @@ def update_text(sheet: SheetCode, name: str, precision: Precision) -> str:
     It returns the number of spikes, or -1 - i if the state of neuron i is not finite.
     """
     code, names = sheet.code, sheet.names()
-    body = [*_loaded(sheet), *_applied(sheet, emptied=True), *_opened(sheet, precision)]
+    body = [*loaded(sheet), *applied(sheet, emptied=True), *opened(sheet, precision)]
     body += [f"u_{draw} = F(d_{draw}[k])" for draw in sheet.draws]
     moved = [a.name for a in code.update if a.name in sheet.casts]
     # All right-hand sides see the values before the tick, so a new value gets a name of its own.
@@ -143,7 +145,7 @@ def update_text(sheet: SheetCode, name: str, precision: Precision) -> str:
     body += [f"wrong = not ({size} <= GREATEST)"]
     body += [f"flags[k] = np.uint8({spikes}) | (np.uint8(wrong) << np.uint8(1))"]
     arguments = ["t", "n", "gid", "ids", "spiked", "flags", "flags8", *sheet.arguments()]
-    return _function(
+    return function(
         f"{name}({', '.join([*arguments, *(f'd_{draw}' for draw in sheet.draws)])})",
         ["for k in range(n):", *(f"    {line}" for line in body), *_collected(sheet, precision)],
     )
@@ -154,23 +156,30 @@ def sample_text(sheet: SheetCode, variable: str, name: str, precision: Precision
     names = sheet.names(temporaries=False)
     names |= {trace: f"a_{trace}[k]" for trace, _ in sheet.traces}
     expression = sheet.code.subexpressions.get(variable, variable)
-    body = [*_loaded(sheet), *_applied(sheet, emptied=False)]
+    body = [*loaded(sheet), *applied(sheet, emptied=False)]
     body.append(f"out[s] = {printed(expression, precision, names)}")
-    return _function(
-        f"{name}(t, chosen, out, {', '.join(sheet.arguments())})",
+    if sheet.event:
+        from biosim.kernels.event_sheets import jumped
+
+        body = [*loaded(sheet), *jumped(sheet, precision), *applied(sheet, emptied=False), body[-1]]
+    return function(
+        f"{name}(tick, t, chosen, out, moved, {', '.join(sheet.arguments())})",
         ["for s in range(chosen.shape[0]):", "    k = chosen[s]", *(f"    {b}" for b in body)],
     )
 
 
-def _function(signature: str, lines: list[str]) -> str:
+def function(signature: str, lines: list[str]) -> str:
+    """Return the source of a compiled function."""
     return "\n".join(["@compiled", f"def {signature}:", *(f"    {line}" for line in lines), ""])
 
 
-def _loaded(sheet: SheetCode) -> list[str]:
+def loaded(sheet: SheetCode) -> list[str]:
+    """Return lines that read the variables of neuron k."""
     return [f"v_{x} = a_{x}[k]" for x in sheet.casts]
 
 
-def _applied(sheet: SheetCode, emptied: bool) -> list[str]:
+def applied(sheet: SheetCode, emptied: bool) -> list[str]:
+    """Return lines that apply the input of neuron k."""
     if sheet.refracts:
         lines = ["open = a_left[k] == 0"]
     else:
@@ -184,7 +193,8 @@ def _applied(sheet: SheetCode, emptied: bool) -> list[str]:
     return lines
 
 
-def _opened(sheet: SheetCode, precision: Precision) -> list[str]:
+def opened(sheet: SheetCode, precision: Precision) -> list[str]:
+    """Return lines that tell whether neuron k is refractory in this tick."""
     if sheet.refracts:
         return [
             "rest = max(a_left[k] - np.int32(1), np.int32(0))",
@@ -197,17 +207,20 @@ def _opened(sheet: SheetCode, precision: Precision) -> list[str]:
     return []
 
 
-def _collected(sheet: SheetCode, precision: Precision) -> list[str]:
-    code, started = sheet.code, []
+def refraction(sheet: SheetCode, precision: Precision) -> list[str]:
+    """Return lines that begin the refractoriness of neuron k."""
+    code = sheet.code
     if code.refractory_ticks:
-        started = [f"a_left[k] = np.int32({code.refractory_ticks})"]
-    elif code.refractory is not None:
+        return [f"a_left[k] = np.int32({code.refractory_ticks})"]
+    if code.refractory is not None:
         names = {x: f"a_{x}[k]" for x in (*sheet.casts, *sheet.places)}
         time = printed(code.refractory, precision, names)
         # As Brian2's timestep(): a time just below a whole number of ticks counts as whole.
-        started = [f"a_left[k] = np.int32(np.float64({time}) / DT + 1e-3)"]
-    elif sheet.waits:
-        started = ["a_ready[k] = np.uint8(0)"]
+        return [f"a_left[k] = np.int32(np.float64({time}) / DT + 1e-3)"]
+    return ["a_ready[k] = np.uint8(0)"] if sheet.waits else []
+
+
+def _collected(sheet: SheetCode, precision: Precision) -> list[str]:
     return [
         "m = 0",
         "for j in range(flags8.shape[0]):",
@@ -216,7 +229,7 @@ def _collected(sheet: SheetCode, precision: Precision) -> list[str]:
         "            if flags[k] != 0:",
         "                if flags[k] > 1:",
         "                    return -1 - k",
-        *(f"                {line}" for line in started),
+        *(f"                {line}" for line in refraction(sheet, precision)),
         "                spiked[m] = k",
         "                ids[m] = gid[k]",
         "                m += 1",

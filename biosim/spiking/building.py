@@ -38,7 +38,7 @@ class Wires:
     """
 
     def __init__(self, layout: Layout, seed: int) -> None:
-        self._layout, self._seed = layout, seed
+        self._layout, self.seed = layout, seed
         network = layout.network
         self.weight: dict[int, Amount] = {}
         self.delay: dict[int, Amount] = {}
@@ -67,7 +67,7 @@ class Wires:
             layout.sparse(i).wiring,
             self.weight[i],
             self.delay[i],
-            self._seed,
+            self.seed,
             lo,
             hi,
             populations[source].size,
@@ -114,13 +114,15 @@ def static_stores(
 
     Projections share a store if they agree in whether delays and weights differ by synapse.
     """
-    kinds: dict[tuple[bool, float], list[int]] = {}
+    kinds: dict[tuple[bool, float, int | None], list[int]] = {}
     for i in layout.static:
         delay, weight = wires.delay[i], wires.weight[i]
         steady = delay.value if isinstance(delay, Constant) else 0.0
-        kinds.setdefault((not isinstance(weight, Constant), steady), []).append(i)
+        sheet = layout.sheet_of(layout.ends(i)[1])
+        wakes = sheet if layout.sheets[sheet].code.event else None
+        kinds.setdefault((not isinstance(weight, Constant), steady, wakes), []).append(i)
     codes, arrays, longest = [], [], 1
-    for (each, steady), members in kinds.items():
+    for (each, steady, wakes), members in kinds.items():
         parts = []
         for i in members:
             target = layout.ends(i)[1]
@@ -129,7 +131,7 @@ def static_stores(
             slot = shard.slot[sheet, receptor] + place.start
             parts.append(wires.part(i, shard, slot, scales[sheet, receptor]))
         rows = build_rows(parts, layout.emitting, shard.sums)
-        codes.append(StoreCode(broad=steady == 0.0, each=each))
+        codes.append(StoreCode(steady == 0.0, each, wakes))
         made = store_arrays(rows, steady)
         longest = max(longest, made["most"])
         arrays.append(made)
@@ -216,7 +218,9 @@ def inputs(
             made["thresholds"] = poisson_table(float(mean[0]))
         else:
             made["means"] = np.ascontiguousarray(mean[lo:hi])
-        codes.append(InputCode(each=not alike))
+        wakes = sheet if layout.sheets[sheet].code.event else None
+        made["slot"] = shard.slot[sheet, stimulus.receptor] + shard.within(target)[1].start
+        codes.append(InputCode(not alike, wakes))
         arrays.append(made)
     return codes, arrays
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse
 import zarr
 import zarr.errors
+from numba import njit
 from zarr.codecs import BloscCodec
 
 from biosim.errors import OutputError
@@ -139,36 +139,50 @@ def _by_neuron(
         # At least one neuron, however much it fires.
         most = int(np.searchsorted(ends, ends[edges[-1]] + BUCKET, side="right")) - 1
         edges.append(max(most, edges[-1] + 1))
+    shards = [slice(start, start + SHARD) for start in range(0, total, SHARD)]
     if len(edges) == 2:
-        yield _grouped(np.asarray(step[:]), np.asarray(neuron[:]), size).data
+        at, sorted_steps = ends[:-1].copy(), np.empty(total, np.int64)
+        for shard in shards:
+            _place(np.asarray(step[shard]), np.asarray(neuron[shard]), at, sorted_steps)
+        yield sorted_steps
         return
     groups = [
         stream.create_group(f"{RAW}/sorting/{i:06}", overwrite=True) for i in range(len(edges) - 1)
     ]
     columns = {"step": (np.int64, None), "id": (np.uint32, None)}
     buckets = [AppendLog(group, columns, CHUNK) for group in groups]
-    for start in range(0, total, SHARD):
-        part = slice(start, start + SHARD)
-        steps, ids = np.asarray(step[part]), np.asarray(neuron[part])
-        of_bucket = np.repeat(np.arange(len(buckets), dtype=np.int32), np.diff(edges))
-        cut = _grouped(steps, of_bucket[ids], len(buckets))
-        ids = ids[cut.indices]
-        for bucket, lo, hi in zip(buckets, cut.indptr[:-1], cut.indptr[1:], strict=True):
-            bucket.append(step=cut.data[lo:hi], id=ids[lo:hi])
+    bucket_of = np.repeat(np.arange(len(buckets), dtype=np.uint32), np.diff(edges))
+    for shard in shards:
+        steps, ids = np.asarray(step[shard]), np.asarray(neuron[shard])
+        which = bucket_of[ids]
+        cuts = np.concatenate([[0], np.cumsum(np.bincount(which, minlength=len(buckets)))])
+        grouped_steps, grouped_ids = np.empty_like(steps), np.empty_like(ids)
+        _place(steps, which, cuts[:-1].copy(), grouped_steps)
+        _place(ids, which, cuts[:-1].copy(), grouped_ids)
+        for bucket, (lo, hi) in zip(buckets, pairwise(cuts), strict=True):
+            bucket.append(step=grouped_steps[lo:hi], id=grouped_ids[lo:hi])
     for bucket, group, (lo, hi) in zip(buckets, groups, pairwise(edges), strict=True):
         bucket.flush()
         steps, ids = (np.asarray(array_of(group, name)[: bucket.rows]) for name in columns)
-        yield _grouped(steps, ids - np.uint32(lo), hi - lo).data
+        sorted_steps = np.empty_like(steps)
+        _place(steps, ids - np.uint32(lo), ends[lo:hi] - ends[lo], sorted_steps)
+        yield sorted_steps
 
 
-def _grouped(steps: Int64s, rows: npt.NDArray[Any], n_rows: int) -> scipy.sparse.csr_array:
-    """Return the steps by row, those of a row in the order in which they come.
+@njit(nogil=True, cache=True)
+def _place(values: Any, rows: Any, at: Any, out: Any) -> None:
+    """Put each value where its row goes on: a counting sort, five times as fast as numpy's.
 
-    A matrix with one entry in each column becomes one of rows: a counting sort, three times as
-    fast as numpy's.
+    Args:
+        values: (n,).
+        rows: (n,) row of each.
+        at: (n_rows,) where the next value of each row goes; moved on.
+        out: (n,) written.
     """
-    entries = (steps, rows.astype(np.int32), np.arange(len(steps) + 1, dtype=np.int32))
-    return scipy.sparse.csc_array(entries, shape=(n_rows, len(steps))).tocsr()
+    for k in range(len(values)):
+        row = rows[k]
+        out[at[row]] = values[k]
+        at[row] += 1
 
 
 def _rows(stream: zarr.Group, committed: int) -> dict[str, Any]:

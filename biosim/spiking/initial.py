@@ -18,39 +18,51 @@ from biosim.spiking.shard import Shard
 
 
 def set_initial(layout: Layout, shard: Shard, seed: int) -> None:
-    """Set the variables that the shard owns, in the order of the description.
+    """Set the variables that the shard owns.
 
     Raises:
         EquationError: a name is unknown, or a value cannot be read.
         NetworkError: an array has another length than the population.
     """
-    for i, code in layout.neurons.items():
-        population = layout.network.populations[i]
-        model = population.model
-        assert isinstance(model, Spiking)
-        lo, hi = shard.slices[i]
-        units = {v.name: v.unit for v in code.variables}
-        names: dict[str, Any] = {"i": np.arange(lo, hi, dtype=np.float64)}
-        names["N"] = float(population.size)
-        whose = f"population {population.name!r}"
-        for variable, value in model.initial.items():
-            if variable not in units:
-                raise EquationError(
-                    f"{whose}, initial {variable!r}: its equations have "
-                    f"{', '.join(units)}; name one of them"
-                )
-            draws = Draws(seed, f"initial/{population.name}/{variable}")
-            found = evaluate_value(
-                _sliced(value, population.size, lo, hi, f"{whose}, initial {variable!r}"),
-                units[variable],
-                whose=whose,
-                place=f"initial {variable!r}",
-                constants=model.constants,
-                names={**names, "rand": _called(draws.uniform, lo, hi), "randn": _called(draws.normal, lo, hi)},
-                units=units,
+    for i in layout.neurons:
+        for variable, values in start_values(layout, i, *shard.slices[i], seed).items():
+            shard.variable(i, variable)[...] = values
+
+
+def start_values(
+    layout: Layout, i: int, lo: int, hi: int, seed: int
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the start values of neurons [lo, hi) of a population, variable -> (hi - lo,).
+
+    Variables are set in the order of the description; what is not named starts at 0.
+    """
+    population, code = layout.network.populations[i], layout.neurons[i]
+    model = population.model
+    assert isinstance(model, Spiking)
+    units = {v.name: v.unit for v in code.variables}
+    found = {name: np.zeros(hi - lo) for name in units}
+    names: dict[str, Any] = {"i": np.arange(lo, hi, dtype=np.float64), "N": float(population.size)}
+    whose = f"population {population.name!r}"
+    for variable, value in model.initial.items():
+        place = f"initial {variable!r}"
+        if variable not in units:
+            raise EquationError(
+                f"{whose}, {place}: its equations have {', '.join(units)}; name one of them"
             )
-            names[variable] = np.broadcast_to(np.asarray(found, dtype=np.float64), hi - lo)
-            shard.variable(i, variable)[...] = names[variable]
+        draws = Draws(seed, f"initial/{population.name}/{variable}")
+        drawn = {"rand": _called(draws.uniform, lo, hi), "randn": _called(draws.normal, lo, hi)}
+        values = evaluate_value(
+            _sliced(value, population.size, lo, hi, f"{whose}, {place}"),
+            units[variable],
+            whose=whose,
+            place=place,
+            constants=model.constants,
+            names=names | drawn,
+            units=units,
+        )
+        found[variable][...] = values
+        names[variable] = found[variable]
+    return found
 
 
 def _called(

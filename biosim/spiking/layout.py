@@ -15,6 +15,7 @@ from biosim.kernels.emit import renamed
 from biosim.kernels.noise import BLOCK
 from biosim.kernels.sheets import SheetCode
 from biosim.network import Network, NetworkError, Projection
+from biosim.spiking import integration
 from biosim.spiking.description import PoissonInput, PoissonSource, Sparse, SpikeList, Spiking
 
 
@@ -159,14 +160,19 @@ class Layout:
             self._check_receptor(stimulus.receptor, at, f"input {stimulus.name!r}")
             receptors[at][stimulus.receptor] = None
         together: dict[str, list[int]] = {}
+        events = {}
         for i, code in self.neurons.items():
-            together.setdefault(repr((code, traces[i])), []).append(i)
+            sheet = SheetCode(code, (), tuple(traces[i]))
+            events[i] = integration.by_events(self.network, i, sheet)
+            together.setdefault(repr((code, traces[i], events[i])), []).append(i)
         sheets = []
         for members in together.values():
             used = dict.fromkeys(r for i in members for r in receptors[i])
             first = members[0]
-            code = SheetCode(self.neurons[first], tuple(used), tuple(traces[first]))
-            sheets.append(Sheet(code, tuple(members)))
+            sheet = SheetCode(
+                self.neurons[first], tuple(used), tuple(traces[first]), events[first]
+            )
+            sheets.append(Sheet(sheet, tuple(members)))
         return sheets
 
     def _named(self) -> list[str]:

@@ -57,16 +57,23 @@ class Shard:
         self.size: list[int] = []
         self.slot: dict[tuple[int, str], int] = {}
         self.slots = 0
+        own: dict[int, int] = {}
         for s, sheet in enumerate(layout.sheets):
             n = 0
             for i in sheet.populations:
                 self.offset[i] = n
                 n += self.slices[i][1] - self.slices[i][0]
             self.size.append(n)
+            if sheet.code.event:
+                # Sums of its own, so that a slot tells whom it wakes.
+                self.slot |= {(s, r): k * n for k, r in enumerate(sheet.code.receptors)}
+                own[s] = n * len(sheet.code.receptors)
+                continue
             for receptor in sheet.code.receptors:
                 self.slot[s, receptor] = self.slots
                 self.slots += n
         self.acc = np.zeros(max(1, self.slots), dtype=self.sums)
+        self._own_acc = {s: np.zeros(k, self.sums) for s, k in own.items()}
         self.state = [self._made(s) for s in range(len(layout.sheets))]
 
     @property
@@ -90,7 +97,11 @@ class Shard:
         """Return the sums of a receptor of the owned neurons of a population, not a copy."""
         sheet, place = self.within(population)
         first = self.slot[sheet, receptor]
-        return self.acc[first + place.start : first + place.stop]
+        return self.sums_of(sheet)[first + place.start : first + place.stop]
+
+    def sums_of(self, sheet: int) -> npt.NDArray[Any]:
+        """Return the array in which a sheet's input is summed."""
+        return self._own_acc.get(sheet, self.acc)
 
     def wrong(self, sheet: int, neuron: int, tick: int) -> str:
         """Return what to say of a neuron of a sheet whose state is not finite."""
@@ -123,7 +134,7 @@ class Shard:
             made["ready"] = np.ones(n, dtype=np.uint8)
         for receptor in code.receptors:
             first = self.slot[s, receptor]
-            made[f"in_{receptor}"] = self.acc[first : first + n]
+            made[f"in_{receptor}"] = self.sums_of(s)[first : first + n]
         for name in code.places:
             made[name] = np.concatenate(
                 [self._place(i, name) for i in sheet.populations] or [np.zeros(0)]
@@ -135,6 +146,12 @@ class Shard:
         made["spiked"] = np.zeros(n, dtype=np.int64)
         made["found"] = np.zeros(1, dtype=np.int64)
         made["n"] = n
+        if code.event:
+            made["acc"] = self.sums_of(s)
+            # Everyone is awake in the first tick, and shows whether it may sleep.
+            made |= {name: np.arange(n) for name in ("touched", "staying")}
+            made |= {"mark": np.zeros(n, np.int64), "moved": np.zeros(n, np.int64)}
+            made["awake"] = np.full(1, n, dtype=np.int64)
         made["gid"] = np.concatenate(
             [
                 np.arange(*self.slices[i], dtype=np.uint32) + np.uint32(self.layout.first[i])

@@ -15,6 +15,7 @@ from biosim.equations.evaluate import evaluate
 from biosim.kernels.emit import names_in, renamed
 from biosim.kernels.plastic import HISTORY, REACH, TOGETHER, PlasticCode
 from biosim.spiking.building import Scales, Wires
+from biosim.spiking.initial import start_values
 from biosim.spiking.layout import Layout, Plastic, trace_name
 from biosim.spiking.shard import KINDS, Arrays, Shard
 from biosim.wiring.rows import Part, build_rows
@@ -121,7 +122,12 @@ class PlasticSynapses:
         made |= {f"b_{t.name}": np.zeros(runs, shard.float) for t in code.pre_traces}
         for t in code.post_traces:
             made[f"c_{t.name}"] = state[trace_name(self.number, t.name)]
-        made |= {f"c_{x}": state[x] for x in code.reads_post}
+        made |= {f"c_{x}_post": state[x] for x in code.reads_post}
+        sources = np.repeat(np.arange(self.layout.emitting), np.diff(rows.row)) - part.source_offset
+        source = self.layout.ends(self.plastic.projection)[0]
+        for x in code.reads_pre:
+            values = start_values(self.layout, source, 0, part.n_pre, wires.seed)[x]
+            made[f"e_{x}_pre"] = values[sources].astype(shard.float)
         past = (HISTORY // TOGETHER, n, TOGETHER)
         made["history"] = np.full(past, -1, dtype=np.int32)
         made |= {f"h_{x}": np.zeros(past, shard.float) for x in self.code.kept}

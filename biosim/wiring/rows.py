@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biosim.wiring.rules import Int64s, UInt32s, Wiring
-from biosim.wiring.sorting import count, place, put
+from biosim.wiring.sorting import count, place, put, runs_of
 from biosim.wiring.values import Amount, Constant, Floats, Stretch, stretch_of
 
 Array = npt.NDArray[Any]
@@ -105,6 +105,21 @@ class Rows:
         arrays = (self.row, self.delay, self.start, self.slot, self.weight, self.run_weight)
         return sum(array.nbytes for array in arrays if array is not None)
 
+    def make_room(self, n: int) -> None:
+        """Make room for n synapses, and forget those there are."""
+        self.slot = np.empty(n, self.slot.dtype)
+        if self.weight is not None:
+            self.weight = np.empty(n, self.weight.dtype)
+
+    def make_runs(self, n: int) -> int:
+        """Make room for n more runs; return how many there were."""
+        there = len(self.delay)
+        for array in (self.delay, self.start, self.run_weight):
+            if array is not None:
+                # In place: where there are many runs, they must not be held twice.
+                array.resize(len(array) + n, refcheck=False)
+        return there
+
 
 def build_rows(
     parts: Sequence[Part],
@@ -130,52 +145,53 @@ def build_rows(
     slots = max((part.slot + part.hi - part.lo for part in parts), default=0)
     slot_kind = np.dtype(np.uint16 if slots <= 1 << 16 else np.uint32)
     bounds = _bounds(parts, n_sources, columns, slot_kind.itemsize + kind.itemsize)
-    # With one cut of the sources, the first pass tells how many synapses there are.
-    total = _total(parts) if len(bounds) > 2 else None
-    slot = np.empty(total or 0, slot_kind)
-    weight = np.empty(0 if columns.shared else total or 0, kind)
-    row, done = np.zeros(n_sources + 1, np.int64), 0
-    delays, starts, run_weights = [], [np.zeros(1, np.int64)], []
+    rows = Rows(
+        np.zeros(n_sources + 1, np.int64),
+        np.empty(0, np.uint16),
+        np.zeros(1, np.int64),
+        np.empty(0, slot_kind),
+        None if columns.shared else np.empty(0, kind),
+        np.empty(0, kind) if columns.shared else None,
+    )
+    if len(bounds) > 2:
+        rows.make_room(_total(parts))
     for first, last in pairwise(bounds):
-        cut = (first, last) if total is not None else None
+        cut = (first, last) if len(bounds) > 2 else None
         table = np.zeros((last - first) * columns.width, np.uint32)
         for n, part in enumerate(parts):
             for stretch in part.stretches():
                 sources, column, each, _ = columns.of(n, part, stretch, cut)
                 count(sources, column, each, first - part.source_offset, columns.width, table)
-        runs = np.flatnonzero(table)
-        ends = np.cumsum(table[runs], dtype=np.int64)
-        here = int(ends[-1]) if len(ends) else 0
-        if total is None:
-            slot, weight = np.empty(here, slot_kind), np.empty(0 if columns.shared else here, kind)
-        # From here on, the table says where the next synapse of each run goes.
-        table[runs] = ends - table[runs]
-        row[first + 1 : last + 1] = np.bincount(runs // columns.width, minlength=last - first)
-        runs %= columns.width
-        delays.append(columns.delay[runs])
-        run_weights.append(columns.weight[runs])
-        starts.append(ends + done)
-        del runs
-        slots_here, weights_here = slot[done : done + here], weight[done : done + here]
-        for n, part in enumerate(parts):
-            for stretch in part.stretches():
-                sources, column, each, kept = columns.of(n, part, stretch, cut)
-                places = np.empty(len(sources), np.uint32)
-                offset = first - part.source_offset
-                place(sources, column, each, offset, columns.width, table, places)
-                put(_slots(part, stretch, slot_kind)[kept], places, slots_here)
-                if not columns.shared:
-                    put(_weights(part, stretch, kind)[kept], places, weights_here)
-        done += here
-    np.cumsum(row, out=row)
-    return Rows(
-        row,
-        np.concatenate(delays),
-        np.concatenate(starts),
-        slot,
-        None if columns.shared else weight,
-        np.concatenate(run_weights) if columns.shared else None,
-    )
+        done = int(rows.start[-1])
+        columns.add_runs(rows, first, last, table)
+        if len(bounds) == 2:  # so far nobody knew how many synapses there are
+            rows.make_room(int(rows.start[-1]))
+        _fill(rows, done, parts, columns, first, cut, table)
+    np.cumsum(rows.row, out=rows.row)
+    return rows
+
+
+def _fill(
+    rows: Rows,
+    done: int,
+    parts: Sequence[Part],
+    columns: _Columns,
+    first: int,
+    cut: tuple[int, int] | None,
+    table: UInt32s,
+) -> None:
+    """Put every synapse where it belongs; `table` says where, counted from `done`."""
+    slot = rows.slot[done:]
+    weight = None if rows.weight is None else rows.weight[done:]
+    for n, part in enumerate(parts):
+        for stretch in part.stretches():
+            sources, column, each, kept = columns.of(n, part, stretch, cut)
+            places = np.empty(len(sources), np.uint32)
+            place(sources, column, each, first - part.source_offset, columns.width, table, places)
+            put(_slots(part, stretch, slot.dtype)[kept], places, slot)
+            if weight is not None:
+                drawn = stored(part.weight.draw(stretch, "weight"), part.scale, weight.dtype)
+                put(drawn[kept], places, weight)
 
 
 def absolute_sums(part: Part) -> Floats:
@@ -233,8 +249,8 @@ class _Columns:
         ordered = sorted(found)
         self._at = {pair: column for column, pair in enumerate(ordered)}
         self.width = len(ordered)
-        self.delay = np.array([tick for tick, _ in ordered], np.uint16)
-        self.weight = np.array([weight for _, weight in ordered], kind)
+        self._delay = np.array([tick for tick, _ in ordered], np.uint16)
+        self._run_weight = np.array([weight for _, weight in ordered], kind)
         self._columns = [
             np.array([self._at[tick, weight] for tick in range(ticks[0], ticks[1] + 1)], np.uint32)
             for ticks, weight in zip(self._ticks, self._weight, strict=True)
@@ -264,6 +280,21 @@ class _Columns:
         ticks -= self._ticks[n][0]
         return sources, columns[ticks.astype(np.intp)], 0, kept
 
+    def add_runs(self, rows: Rows, first: int, last: int, table: UInt32s) -> None:
+        """Add the runs of the sources [first, last) that are counted in `table`.
+
+        Afterwards the table says where each run begins.
+        """
+        there = rows.make_runs(np.count_nonzero(table))
+        column = np.empty(len(rows.delay) - there, np.uint32)
+        ends = rows.start[there + 1 :]
+        runs_of(table, self.width, rows.row[first + 1 : last + 1], column, ends)
+        np.cumsum(ends, out=ends)
+        ends += rows.start[there]
+        np.take(self._delay, column, out=rows.delay[there:])
+        if rows.run_weight is not None:
+            np.take(self._run_weight, column, out=rows.run_weight[there:])
+
 
 def _ticks(part: Part) -> tuple[int, int]:
     """Return the least and the greatest delay that occur."""
@@ -289,10 +320,6 @@ def stored(weights: Floats, scale: float, kind: np.dtype[Any]) -> Array:
     scaled = weights / scale
     np.rint(scaled, out=scaled)
     return scaled.astype(kind)
-
-
-def _weights(part: Part, stretch: Stretch, kind: np.dtype[Any]) -> Array:
-    return stored(part.weight.draw(stretch, "weight"), part.scale, kind)
 
 
 def _slots(part: Part, stretch: Stretch, kind: np.dtype[Any]) -> Array:

@@ -55,3 +55,29 @@ def put(values: Any, places: Any, out: Any) -> None:
     """Write values (n,) at places (n,) of `out`."""
     for s in range(places.shape[0]):
         out[places[s]] = values[s]
+
+
+@compiled
+def runs_of(table: Any, width: Any, row: Any, columns: Any, lengths: Any) -> None:
+    """Turn counters into runs: those that are not zero, in order.
+
+    Args:
+        table: uint32 (n_sources x width,); afterwards where each run begins.
+        width: columns a source.
+        row: int64 (n_sources,), filled with the number of runs of each source.
+        columns: uint32 (n_runs,), filled.
+        lengths: int64 (n_runs,), filled with the synapses of each run.
+    """
+    run, begin = np.int64(0), np.int64(0)
+    for source in range(row.shape[0]):
+        before = run
+        counters = table[source * width : (source + 1) * width]
+        for column in range(width):
+            length = np.int64(counters[column])
+            if length:
+                columns[run] = np.uint32(column)
+                lengths[run] = length
+                counters[column] = np.uint32(begin)
+                begin += length
+                run += 1
+        row[source] = run - before

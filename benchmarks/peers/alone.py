@@ -1,0 +1,97 @@
+"""What has a bar of its own, and no peer beside it: start, silence, the cost of an event."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from functools import partial
+
+from benchmarks.peers import bars
+from benchmarks.peers.bars import shown, table, verdict
+from benchmarks.peers.measure import Measured, biosim_measure, biosim_script
+from benchmarks.peers.sides import SHORT_S, Asked, each, interleaved, median
+
+EVENT_SIZES = (1_000_000, 10_000_000, 100_000_000)
+SILENT_NEURONS = 1_000_000
+SILENT_S = 10.0
+CLOCKED_S = 0.5
+"""Of the clock-driven twin of the silent network, whose cost is the same in every tick."""
+
+
+def start(asked: Asked) -> None:
+    """Print how long it takes from equations to a running kernel, cold and cached."""
+
+    def run(network: str, folder: str, seed: int) -> Measured:
+        caches = {"BIOSIM_CACHE": folder, "NUMBA_CACHE_DIR": folder}
+        small = ("--small",)
+        found = biosim_measure(network, SHORT_S, seed=seed, options=small, environment=caches)
+        return {"start_s": found["build_s"] + found["first_tick_s"]}
+
+    rows = []
+    for name in asked.networks:
+        times: dict[str, list[float]] = {"cold": [], "cached": []}
+        for seed in range(1, asked.repeats + 1):
+            with tempfile.TemporaryDirectory() as folder:
+                again = partial(run, name, folder)
+                for kind, found in interleaved({"cold": again, "cached": again}, 1).items():
+                    times[kind] += each(found, "start_s")
+        row = [name]
+        for kind, bar in (("cold", bars.START_COLD_S), ("cached", bars.START_CACHED_S)):
+            seconds = statistics.median(times[kind]) if times[kind] else None
+            row += [shown(seconds), verdict(seconds, bar, least=False)]
+        rows.append(row)
+    print("\nStart, from equations to the first tick, a tenth of the neurons, seconds")
+    print(table(["network", "cold", "bar", "cached", "bar"], rows))
+
+
+def silent(asked: Asked) -> None:
+    """Print what silence costs, event-driven and clock-driven."""
+
+    def run(integration: str, seconds: float, seed: int) -> Measured:
+        size = ("--size", str(SILENT_NEURONS), "--seconds", str(seconds))
+        how = ("--integration", integration)
+        return biosim_script(
+            "biosim_costs", "silent", *size, *how, threads=asked.threads, seed=seed
+        )
+
+    sides = {"event": partial(run, "event", SILENT_S), "clock": partial(run, "clock", CLOCKED_S)}
+    found = interleaved(sides, asked.repeats)
+    event, clock = (median(found, side, "simulate_s") for side in sides)
+    clock = clock and clock * SILENT_S / CLOCKED_S
+    share = event / clock if event and clock else None
+    heads = ["event-driven", f"clock-driven, from {CLOCKED_S:g} s", "share", "bar"]
+    kept = verdict(share, bars.SILENT_SHARE, least=False)
+    print(f"\n{SILENT_NEURONS:,} silent neurons, {SILENT_S:g} s biological, seconds")
+    print(table(heads, [[shown(event), shown(clock), shown(share), kept]]))
+
+
+def events(asked: Asked) -> None:
+    """Print the time of a synaptic event, from a million to a hundred million synapses."""
+
+    def run(size: int, options: tuple[str, ...], seed: int) -> Measured:
+        how = ("events", "--size", str(size), *options)
+        return biosim_script("biosim_costs", *how, threads=asked.threads, seed=seed)
+
+    rows, costs = [], []
+    for size in EVENT_SIZES:
+        full, empty = "with synapses", "without synapses"
+        sides = {full: partial(run, size, ()), empty: partial(run, size, ("--without-synapses",))}
+        found = interleaved(sides, asked.repeats)
+        cost = None
+        if len(found) == len(sides):
+            taken = [
+                a - b
+                for a, b in zip(
+                    each(found[full], "simulate_s"), each(found[empty], "simulate_s"), strict=True
+                )
+            ]
+            number = each(found[full], "events")
+            cost = statistics.median(t / n for t, n in zip(taken, number, strict=True))
+            costs.append(cost)
+        million = median(found, full, "events")
+        rows.append([f"{size:,}", shown(million and million / 1e6), shown(cost and cost * 1e9)])
+    spread = max(costs) / min(costs) if len(costs) == len(EVENT_SIZES) else None
+    kept = verdict(spread, bars.EVENT_SPREAD, least=False)
+    print("\nA synaptic event, static delta synapses, 1,000 a neuron")
+    print(table(["synapses", "million events", "ns an event"], rows))
+    print(f"dearest / cheapest: {shown(spread)}, bar {kept}")

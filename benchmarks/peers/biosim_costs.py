@@ -1,0 +1,113 @@
+"""How biosim's cost follows the work: `events`, `silent`. No peer has a twin of these.
+
+events: the time of a synaptic event where n synapses, 1,000 a neuron, are driven by Poisson
+    sources; the same network without synapses is taken off.
+silent: neurons without any input, event-driven or clock-driven.
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, Namespace
+
+import brian2  # noqa: F401
+
+import biosim.spiking.machine  # noqa: F401
+from benchmarks.peers import activity
+from biosim.events import Kind
+from biosim.network import Network, Population, Projection
+from biosim.simulation import Simulation
+from biosim.spiking.description import PoissonSource, Sparse, Spiking
+from biosim.wiring import FixedInDegree
+
+DT_S = 1e-4
+IN_DEGREE = 1000
+DELAY_TICKS = 15
+# The number of events is the same for any size; each source then fires rarely enough.
+EVENTS = 100e6
+
+
+def leaky(integration: str) -> Spiking:
+    return Spiking(
+        model="dv/dt = -v / (20*ms) : volt (unless refractory)",
+        threshold="v > 20*mV",
+        reset="v = 10*mV",
+        refractory="2*ms",
+        method="exact",
+        integration=integration,
+    )
+
+
+def events(asked: Namespace) -> dict[str, object]:
+    """Return the time of a run with or without synapses, and the events in it."""
+    neurons = asked.size // IN_DEGREE
+    seconds = 0.5
+    rate_hz = min(EVENTS / (asked.size * seconds), 200.0)
+    projection = Projection(
+        "all",
+        "source",
+        "target",
+        "spikes",
+        "v",
+        Kind.SPIKE,
+        DELAY_TICKS,
+        # Too weak to bring any neuron to its threshold.
+        Sparse(FixedInDegree(IN_DEGREE), "0.001*mV"),
+    )
+    network = Network(
+        (
+            Population("source", neurons, PoissonSource(f"{rate_hz}*Hz")),
+            Population("target", neurons, leaky("clock")),
+        ),
+        () if asked.without_synapses else (projection,),
+        dt=DT_S,
+    )
+    simulation = Simulation(network, seed=asked.seed, threads=asked.threads)
+    simulation.run_to(1)
+    began = time.perf_counter()
+    simulation.run_to(round(seconds / DT_S))
+    taken = time.perf_counter() - began
+    assert simulation.machine is not None
+    return {"simulate_s": taken, "events": simulation.machine.synaptic_events}
+
+
+def silent(asked: Namespace) -> dict[str, object]:
+    """Return the time of a biological second without events."""
+    projection = Projection(
+        "all",
+        "neurons",
+        "neurons",
+        "spikes",
+        "v",
+        Kind.SPIKE,
+        DELAY_TICKS,
+        Sparse(FixedInDegree(10), "0.1*mV"),
+    )
+    population = Population("neurons", asked.size, leaky(asked.integration))
+    simulation = Simulation(
+        Network((population,), (projection,), dt=DT_S), seed=asked.seed, threads=asked.threads
+    )
+    simulation.run_to(1)
+    began = time.perf_counter()
+    simulation.run_to(round(asked.seconds / DT_S))
+    return {"simulate_s": time.perf_counter() - began}
+
+
+COSTS = {"events": events, "silent": silent}
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("cost", choices=sorted(COSTS))
+    parser.add_argument("--size", type=int, required=True, help="synapses, or neurons of silent")
+    parser.add_argument("--integration", choices=("event", "clock"), default="event")
+    parser.add_argument("--seconds", type=float, default=1.0, help="biological, of silent")
+    parser.add_argument("--without-synapses", action="store_true")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="one line of JSON, and nothing else")
+    asked = parser.parse_args()
+    activity.say(asked, {**COSTS[asked.cost](asked), **activity.memory()})
+
+
+main()
