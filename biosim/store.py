@@ -10,13 +10,35 @@ Layout, with dimensions in brackets:
     ledger/projections    source, target, kind, tied, events, bytes_per_sample [projection]
     ledger/populations    updates, lag_ticks, lag_ticks_max, held_bytes_max, ... [population]
 
+and of a spiking run:
+
+    neurons/<population>          gid and parameters [neuron]
+    spikes/<population>/by_time   step, id [spike], ordered by both; window_ptr [window_edge]
+    spikes/<population>/by_neuron step [spike], ordered by (neuron, step); indptr [neuron_edge]
+    spikes/<population>           recorded [recorded_neuron], if not all neurons are
+    traces/<population>           <variable> [time, neuron], with both coordinates; time_<variable>
+                                  and neuron_<variable> where records of it differ
+    weights/<projection>          <variable> [snapshot, synapse], source, target [synapse],
+                                  snapshot_step [snapshot]
+
+Times are whole ticks with the CF attribute scale_factor, the length of a tick in seconds.
+Neurons are numbered in their population. Spikes of the window of ticks [w n, w n + n), n being
+the attribute `window_ticks`, lie from window_ptr[w] to window_ptr[w + 1], those of neuron i from
+indptr[i] to indptr[i + 1].
+
 The root's attributes hold the resolved scenario, the rule's card, the seed, versions, git state
 and status. Names along a dimension are CF flags (integers with `flag_meanings`), because Zarr v3
 has no settled type for text; `biosim.open_run` turns them into coordinates.
 
-How long every dimension gets is known before the run, so every array is made whole, filled with
-NaN, and its coordinates are written once: a store can be opened at any moment. What is stored
-is there up to the attribute `committed_epoch`.
+Of a layered run, how long every dimension gets is known before, so every array is made whole,
+filled with NaN, and its coordinates are written once: a store can be opened at any moment. What
+is stored is there up to the attribute `committed_epoch`.
+
+Of a spiking run it is not known. While it goes on, spikes, traces and weights grow in logs, one
+for each owner of neurons, in `_raw` of their group; `_owners` at the root says who owns what and
+has stored it up to which tick. At the end the logs become the arrays above, and go away
+(`biosim.spiking.finalising`); a group is complete once it has the attribute `committed_tick`.
+`biosim.open_run` shows both states alike.
 
 Every array has one writer: the rank that owns what it holds. Groups that several ranks write
 into are made beforehand by rank 0. Arrays of a snapshot are chunked by snapshot, so that a

@@ -58,7 +58,7 @@ def open_run(path: str | Path) -> xr.DataTree:
         )
     try:
         found = {path: _named(dataset) for path, dataset in _datasets(store)}
-    except (ValueError, KeyError, OSError) as problem:
+    except (ValueError, LookupError, OSError) as problem:
         raise OutputError(f"{store} is damaged: {problem}") from None
     ticks = [d.attrs["committed_tick"] for d in found.values() if "committed_tick" in d.attrs]
     if ticks:

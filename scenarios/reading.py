@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from biosim.errors import ScenarioError
 from rules import RULES, rule_of
+from scenarios.complaints import complaints, nearest
 from scenarios.scenario import Scenario
+from scenarios.spiking.schema import SpikingScenario
 
 BUILT_IN_DIRECTORY = Path(__file__).parent
 
@@ -66,8 +67,14 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
         overrides: "table.key=value", values as in TOML; quotes around text may be left out.
 
     Raises:
-        ScenarioError: an unknown key, a wrong type or an impossible value; all are named.
+        ScenarioError: an unknown key, a wrong type or an impossible value; all are named. Or the
+            scenario is one of a spiking network.
     """
+    if spikes(tree):
+        raise ScenarioError(
+            f"{tree.get('name', 'the scenario')} is a spiking network, which learns from no data "
+            "set; run it by itself: biosim run"
+        )
     tables: Tree = copy.deepcopy(dict(tree))
     by_rule = tables.pop("for", {})
     if not isinstance(by_rule, dict):
@@ -93,14 +100,34 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
         # Before the rest, so that a complaint about a parameter names its place.
         tables["rule"] = rule_of(rule)
     except ValidationError as problem:
-        raise ScenarioError(_complaints(problem, ("rule",), RULES[rule["name"]])) from None
+        raise ScenarioError(complaints(problem, ("rule",), RULES[rule["name"]])) from None
     except ValueError as problem:
         named = str(rule.get("name")) if isinstance(rule, dict) else ""
         raise ScenarioError(f"rule.name: {problem}" + nearest(named, RULES)) from None
     try:
         return Scenario.model_validate(tables)
     except ValidationError as problem:
-        raise ScenarioError(_complaints(problem, (), Scenario)) from None
+        raise ScenarioError(complaints(problem, (), Scenario)) from None
+
+
+def spikes(tree: Mapping[str, Any]) -> bool:
+    """Return whether the tables describe a spiking network: they have populations."""
+    return "populations" in tree
+
+
+def resolve_any(
+    tree: Mapping[str, Any], overrides: Sequence[str] = ()
+) -> Scenario | SpikingScenario:
+    """Return the checked scenario, of layers or of a spiking network; see `resolve`."""
+    if not spikes(tree):
+        return resolve(tree, overrides)
+    tables: Tree = copy.deepcopy(dict(tree))
+    for path, value in map(_parsed, overrides):
+        _set(tables, path, value)
+    try:
+        return SpikingScenario.model_validate(tables)
+    except ValidationError as problem:
+        raise ScenarioError(complaints(problem, (), SpikingScenario)) from None
 
 
 def with_rule(tree: Mapping[str, Any], rule: str) -> Tree:
@@ -145,55 +172,3 @@ def _merge(tree: Tree, over: Mapping[str, Any]) -> None:
             _merge(tree[key], value)
         else:
             tree[key] = copy.deepcopy(value)
-
-
-def _complaints(problem: ValidationError, above: tuple[str, ...], model: type[BaseModel]) -> str:
-    said: dict[str, list[str]] = {}
-    for error in problem.errors():
-        # Past the key, the location names the alternatives that were tried, or an item.
-        keys = _keys(error["loc"], model)
-        place = ".".join((*above, *keys))
-        if error["type"] == "extra_forbidden":
-            message = "unknown key" + nearest(keys[-1], _known(keys[:-1], model))
-        else:
-            message = error["msg"].removeprefix("Value error, ")
-            what = message.removeprefix("Input should be ")
-            what = what.replace("a valid tuple", "a list, such as [32, 32]")
-            expected = "" if what == message else "expected "
-            message = f"got {error['input']!r}; {expected}{what}"
-        said.setdefault(place, []).append(message)
-    return "; ".join(
-        f"{place}: {messages[0]}"
-        + "".join(" or " + more for m in messages[1:] if (more := m.partition("expected ")[2]))
-        for place, messages in said.items()
-    )
-
-
-def _keys(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
-    keys: list[str] = []
-    here: Any = model
-    for part in location:
-        keys.append(str(part))
-        if not (isinstance(here, type) and issubclass(here, BaseModel)):
-            break
-        field = here.model_fields.get(str(part))
-        here = None if field is None else field.annotation
-        if not (isinstance(here, type) and issubclass(here, BaseModel)):
-            break
-    return keys
-
-
-def _known(keys: list[str], model: type[BaseModel]) -> list[str]:
-    here: Any = model
-    for key in keys:
-        here = here.model_fields[key].annotation
-    return list(here.model_fields)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message: the name that was probably meant, or all that are known."""
-    names = list(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; known are {', '.join(names)}" if names else ""

@@ -30,7 +30,7 @@ def start(asked: Asked) -> None:
     rows = []
     for name in asked.networks:
         times: dict[str, list[float]] = {"cold": [], "cached": []}
-        for seed in range(1, asked.repeats + 1):
+        for _ in range(asked.repeats):
             with tempfile.TemporaryDirectory() as folder:
                 again = partial(run, name, folder)
                 for kind, found in interleaved({"cold": again, "cached": again}, 1).items():

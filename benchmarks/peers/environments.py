@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,7 @@ class Missing(Exception):
     """A peer cannot be had on this machine; the message is the reason, on one line."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Peer:
     """What makes one simulator run.
 
@@ -114,6 +115,22 @@ def python_of(peer: Peer) -> Path:
     Raises:
         Missing: the peer cannot be installed, or does not work once it is.
     """
+    found = _found(peer)
+    if isinstance(found, Missing):
+        raise found
+    return found
+
+
+@cache
+def _found(peer: Peer) -> Path | Missing:
+    """Return the interpreter, or why there is none; a failure is not tried again and again."""
+    try:
+        return _installed(peer)
+    except Missing as reason:
+        return reason
+
+
+def _installed(peer: Peer) -> Path:
     for program in peer.programs:
         if shutil.which(program) is None:
             raise Missing(f"{peer.package} needs {program}, which is not on the PATH")

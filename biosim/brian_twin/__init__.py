@@ -8,8 +8,8 @@ here all code of a tick's events reads neurons as they were before its input; an
 input one by one, here it is summed in fixed point.
 """
 
-from biosim.brian_twin.check import check, nudged
+from biosim.brian_twin.checking import check, nudged
 from biosim.brian_twin.parting import Parting, compare
-from biosim.brian_twin.run import run
+from biosim.brian_twin.running import run
 
 __all__ = ["Parting", "check", "compare", "nudged", "run"]

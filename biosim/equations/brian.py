@@ -15,6 +15,7 @@ import importlib
 import logging
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -81,7 +82,9 @@ def quiet() -> Iterator[None]:
 def brian() -> Any:
     """Brian2's parts that are used here, imported without its side effects."""
     fresh = "brian2" not in sys.modules
-    hook, show = sys.excepthook, warnings.showwarning
+    hook, show, take_over = sys.excepthook, warnings.showwarning, signal.signal
+    if fresh:  # it would take Ctrl-C too, which only the main thread can
+        signal.signal = lambda *_: None
     with quiet():
         brian2 = importlib.import_module("brian2")
         functions = importlib.import_module("brian2.core.functions")
@@ -89,6 +92,7 @@ def brian() -> Any:
         fundamental = importlib.import_module("brian2.units.fundamentalunits")
         updaters = importlib.import_module("brian2.stateupdaters.base")
         log = importlib.import_module("brian2.utils.logger").BrianLogger
+    signal.signal = take_over
     if fresh:
         # It writes down everything it does, which takes time and fills the tests' output.
         logging.getLogger("brian2").setLevel(logging.WARNING)

@@ -7,6 +7,7 @@ factor. Here every term has one exponential, which cannot overflow in a stable s
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
@@ -109,7 +110,7 @@ def joined(system: Mapping[str, tuple[dict[str, Node], Node]], elapsed: str) -> 
 
     In Jordan's form M' = P J P^-1 time enters only as t^k exp(a t), one factor a term.
     """
-    import sympy
+    sympy = importlib.import_module("sympy")
 
     stand_ins: dict[str, Node] = {}
 

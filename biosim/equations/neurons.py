@@ -10,7 +10,7 @@ from biosim.equations import brian, cache, decay, solvable, stepping
 from biosim.equations.code import Assign, EquationError, NeuronCode, Variable
 from biosim.equations.draws import DrawNames
 from biosim.equations.nodes import Compare, Name, Node, Number
-from biosim.equations.scope import Scope, open_scope
+from biosim.equations.scope import Equation, Scope, open_scope
 from biosim.equations.simplify import block, names_in, parse, simultaneous
 from biosim.spiking.description import Spiking
 
@@ -94,7 +94,10 @@ class Reader:
         self.known: dict[str, Node | float | bool] = scope.known()
         self.subexpressions: dict[str, str] = {}
         for line in self.lines:
-            if line.kind != "subexpression" or line.expression is None or line.name in self.held:
+            if line.expression is None or line.name in self.held:
+                continue
+            if line.kind == DIFFERENTIAL:
+                self.check_draws(line)
                 continue
             if self.draws.named(line.expression) != line.expression:
                 raise EquationError(
@@ -105,6 +108,15 @@ class Reader:
             self.known[line.name] = form
             if not self.noise & names_in(form):
                 self.subexpressions[line.name] = form.text
+
+    def check_draws(self, line: Equation) -> None:
+        """Refuses what sympy would get wrong: to it, rand() - rand() is zero."""
+        for call in ("rand()", "randn()"):
+            if len(re.findall(rf"\b{re.escape(call)}", line.expression or "")) > 1:
+                raise EquationError(
+                    f"{self.scope.whose}, {line.place}: calls {call} more than once; give each "
+                    f"draw a subexpression of its own with the flag '({HELD})'"
+                )
 
     def form(self, text: str, place: str) -> Node:
         """The normal form of an expression, subexpressions put in."""
@@ -229,7 +241,9 @@ class Reader:
             statements.append((name, self.draws.named(expression)))
         statements += [(name, f"_held_{name}") for name in self.held]
         try:
-            return simultaneous(block(statements, self.known, states), states)
+            forms = block(statements, self.known, states)
+            assert set(states) <= set(forms)
+            return simultaneous(forms, states)
         except EquationError as error:
             raise EquationError(f"{self.scope.whose}, equations: {error}") from error
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from biosim.equations import brian
 from biosim.equations.brian import DEFAULT_METHODS, METHODS, blame, unit_name, unknown
-from biosim.equations.code import EquationError
+from biosim.equations.code import FUNCTIONS, EquationError
 from biosim.equations.nodes import Node
 
 __all__ = ["Equation", "Scope", "open_scope"]
@@ -282,6 +282,10 @@ def open_scope(
     if not (math.isfinite(dt) and dt > 0):
         raise EquationError(f"{whose}: the step is {dt!r} s, expected a positive time; correct it")
     parsed = brian.parse_equations(model, flags, whose)
+    for name in sorted({*RESERVED, *FUNCTIONS} & set(parsed.names)):
+        raise EquationError(
+            f"{whose}, equations: the name {name!r} is taken; choose another for the variable"
+        )
     variables, numbers = (dict(each) for each in brian.everywhere())
     for name, (value, dimension) in evaluated(constants, whose).items():
         if name in parsed:

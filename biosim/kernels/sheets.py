@@ -162,6 +162,8 @@ def sample_text(sheet: SheetCode, variable: str, name: str, precision: Precision
         from biosim.kernels.event_sheets import jumped
 
         body = [*loaded(sheet), *jumped(sheet, precision), *applied(sheet, emptied=False), body[-1]]
+        if sheet.refracts:  # to look at a neuron is not to wake it
+            body = ["kept = a_left[k]", *body, "a_left[k] = kept"]
     return function(
         f"{name}(tick, t, chosen, out, moved, {', '.join(sheet.arguments())})",
         ["for s in range(chosen.shape[0]):", "    k = chosen[s]", *(f"    {b}" for b in body)],

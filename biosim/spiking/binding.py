@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from biosim.contracts import Ranks
@@ -85,6 +87,46 @@ class Binding:
         synapse = self._layout.sparse(synapses.plastic.projection).synapse
         assert synapse is not None
         return synapse.delay_post
+
+    def state(self) -> Arrays:
+        """Return every array that the program changes, by name; not copies."""
+        return {name: self.arguments[name] for name in self._changing()}
+
+    def restore(self, state: Arrays) -> None:
+        """Overwrite what the program changes."""
+        for name in self._changing():
+            self.arguments[name][...] = state[name]
+
+    def shared(self, projection: str, variable: str) -> npt.NDArray[Any]:
+        """Return a shared variable of a plastic projection, (1,), not a copy.
+
+        Raises:
+            NetworkError: there is no such projection or variable.
+        """
+        known = []
+        for synapses in self.plastic:
+            name = self._layout.network.projections[synapses.plastic.projection].name
+            for v in synapses.plastic.code.shared_variables:
+                if (name, v.name) == (projection, variable):
+                    found: npt.NDArray[Any] = synapses.arguments[f"s_{variable}"]
+                    return found
+                known.append(f"{v.name!r} of {name!r}")
+        raise NetworkError(
+            f"no shared variable {variable!r} of {projection!r}; there are "
+            f"{', '.join(known) or 'none'}"
+        )
+
+    def _changing(self) -> list[str]:
+        fixed = {"row", "start", "slot", "delays", "weight", "run_weight", "gid", "thresholds"}
+        fixed |= {"means", "key", "ticks", "listed", "due", "words"}
+        return [
+            name
+            for name, value in self.arguments.items()
+            if isinstance(value, np.ndarray)
+            and value.ndim > 0
+            and name.split("_", 1)[1] not in fixed
+            and not name.split("_", 1)[1].startswith(("table_", "l_", "e_"))
+        ]
 
     def ring(self, rings: Rings) -> None:
         """Make what goes along with the rings: where each recent spike stands in its row."""

@@ -9,7 +9,7 @@ Memory is bounded: spikes are merged a shard at a time, and sorted by neuron in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,14 @@ def _spikes(stream: zarr.Group, committed: int) -> dict[str, Any]:
         stream, "by_time/id", total, np.uint32, VALUES, {"long_name": "neuron that fired"}
     )
     counts = np.zeros(size, np.int64)
+    held = []
     for start in range(0, total, SHARD):
         stop = min(start + SHARD, total)
         steps, ids = merged.read(start, stop)
         step[start:stop], neuron[start:stop] = steps, ids
         counts += np.bincount(ids, minlength=size)
+        if total <= BUCKET:
+            held.append((steps, ids))
     _whole(
         stream,
         "by_time/window_ptr",
@@ -117,7 +120,11 @@ def _spikes(stream: zarr.Group, committed: int) -> dict[str, Any]:
     sorted_step = _events(stream, "by_neuron/step", total, np.int64, STEPS, when)
     rest = np.empty(0, np.int64)
     at = 0
-    for part in _by_neuron(stream, step, neuron, ends):
+    parts = held or (
+        (np.asarray(step[start : start + SHARD]), np.asarray(neuron[start : start + SHARD]))
+        for start in range(0, total, SHARD)
+    )
+    for part in _by_neuron(stream, parts, ends):
         rest = np.concatenate([rest, part])
         whole = len(rest) // SHARD * SHARD
         sorted_step[at : at + whole] = rest[:whole]
@@ -130,20 +137,27 @@ def _spikes(stream: zarr.Group, committed: int) -> dict[str, Any]:
 
 
 def _by_neuron(
-    stream: zarr.Group, step: zarr.Array[Any], neuron: zarr.Array[Any], ends: Int64s
+    stream: zarr.Group,
+    parts: Iterable[tuple[Int64s, npt.NDArray[np.uint32]]],
+    ends: Int64s,
 ) -> Iterator[Int64s]:
-    """Return the steps of the spikes, ordered by (neuron, step), in parts."""
+    """Yield the steps of the spikes, ordered by (neuron, step), in parts.
+
+    Args:
+        stream: where there is room for logs.
+        parts: steps and neurons in the order of time.
+        ends: (n_neurons + 1,) positions of the neurons' spikes.
+    """
     total, size = int(ends[-1]), len(ends) - 1
     edges = [0]
     while edges[-1] < size:
         # At least one neuron, however much it fires.
         most = int(np.searchsorted(ends, ends[edges[-1]] + BUCKET, side="right")) - 1
         edges.append(max(most, edges[-1] + 1))
-    shards = [slice(start, start + SHARD) for start in range(0, total, SHARD)]
     if len(edges) == 2:
         at, sorted_steps = ends[:-1].copy(), np.empty(total, np.int64)
-        for shard in shards:
-            _place(np.asarray(step[shard]), np.asarray(neuron[shard]), at, sorted_steps)
+        for steps, ids in parts:
+            _place(steps, ids, at, sorted_steps)
         yield sorted_steps
         return
     groups = [
@@ -152,8 +166,7 @@ def _by_neuron(
     columns = {"step": (np.int64, None), "id": (np.uint32, None)}
     buckets = [AppendLog(group, columns, CHUNK) for group in groups]
     bucket_of = np.repeat(np.arange(len(buckets), dtype=np.uint32), np.diff(edges))
-    for shard in shards:
-        steps, ids = np.asarray(step[shard]), np.asarray(neuron[shard])
+    for steps, ids in parts:
         which = bucket_of[ids]
         cuts = np.concatenate([[0], np.cumsum(np.bincount(which, minlength=len(buckets)))])
         grouped_steps, grouped_ids = np.empty_like(steps), np.empty_like(ids)

@@ -7,7 +7,7 @@ meet inside the compiled program. Other ranks hear of a window's spikes after it
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from biosim.spiking.recording import NullSink, Recording, Sink
 from biosim.spiking.rings import Rings
 from biosim.spiking.samples import Samples
 from biosim.spiking.shard import Shard
+from biosim.spiking.snapshots import Snapshots
 
 AT_MOST = 1000
 """Ticks of a window, where delays allow any: what is recorded is kept in memory so long."""
@@ -78,15 +79,21 @@ class Machine:
         longest = max(binding.longest for binding in bindings)
         self.rings = Rings(threads, longest + window + 1, most)
         self._barrier = np.zeros(32, dtype=np.int64)
-        self._status = [np.zeros(4, dtype=np.int64) for _ in self.shards]
+        # Tick, sheet and neuron of what went wrong, and the number of synaptic events.
+        self._status = [np.array([-1, 0, 0, 0], dtype=np.int64) for _ in self.shards]
         self._programs = []
         for t, binding in enumerate(bindings):
             binding.ring(self.rings)
             set_initial(layout, self.shards[t], seed)
             program = Program(binding.code(self._samples.codes), precision)
             module = module_of(program.text, precision, layout.dt)
+            for synapses in binding.plastic:
+                synapses.module = module
             self._programs.append((module.advance, program.arguments, binding.arguments))
         self._bindings = bindings
+        self._weights = Snapshots(layout, self.shards, bindings, recording)
+        # One thread finds spikes neuron by neuron, but for those who wake in any order.
+        self._ordered = threads == 1 and not any(sheet.code.event for sheet in layout.sheets)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     @property
@@ -102,14 +109,17 @@ class Machine:
             ticks, numbers = event.payload.numpy()
             self.rings.put(remote, ticks, numbers)
         self.rings.clear(remote, window.start, window.end)
-        self._samples.begin(window)
-        self._run(window)
-        self.now = window.end
-        found = [self.rings.taken(t, *window) for t in range(remote)]
-        ticks = np.concatenate([part[0] for part in found])
-        numbers = np.concatenate([part[1] for part in found])
-        self._hand_over(window, ticks, numbers)
-        if self._ranks.size == 1 or not len(ticks):
+        for piece in self._weights.pieces(window):
+            self._samples.begin(piece)
+            self._run(piece)
+            self._hand_over(piece)
+            self.now = piece.end
+            self._weights.hand_over(self.now, self._sink)
+            self._sink.commit(self.now)
+        if self._ranks.size == 1:
+            return []
+        ticks, numbers = self._spikes(window)
+        if not len(ticks):
             return []
         payload = torch.from_numpy(np.stack([ticks, numbers]))
         here = self._ranks.rank
@@ -123,6 +133,27 @@ class Machine:
     def next_wake(self) -> Tick:
         """Return the next tick: neurons move by themselves."""
         return self.now
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All that the future depends on, by name; to set it is to go on from there."""
+        return {
+            "now": self.now,
+            "rings": {"ids": self.rings.ids, "counts": self.rings.counts},
+            "shards": [binding.state() for binding in self._bindings],
+        }
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self.now = state["now"]
+        self.rings.ids[...], self.rings.counts[...] = state["rings"]["ids"], state["rings"]["counts"]
+        for binding, arrays in zip(self._bindings, state["shards"], strict=True):
+            binding.restore(arrays)
+
+    def modulate(self, projection: str, variable: str, amount: float) -> None:
+        """Add to a shared variable of a plastic projection, in SI units, between two runs."""
+        for binding in self._bindings:
+            binding.shared(projection, variable)[0] += amount
 
     def parameters(self) -> dict[str, dict[str, Tensor]]:
         """Return nothing: weights of spiking synapses are recorded, not loaded."""
@@ -146,19 +177,33 @@ class Machine:
         else:
             reached = list(self._pool.map(lambda job: job[0](*job[1], *job[2]), jobs))
         if min(reached) < window.end or self._barrier[16]:
-            self._explain(reached)
+            self._explain()
 
-    def _explain(self, reached: list[int]) -> None:
+    def _explain(self) -> None:
         """Raise the error of the shard that stopped first."""
-        stopped = [t for t in range(len(self.shards)) if self._status[t][2] >= 0]
+        stopped = [t for t, status in enumerate(self._status) if status[0] >= 0]
         t = min(stopped, key=lambda t: int(self._status[t][0]))
         tick, sheet, neuron = (int(x) for x in self._status[t][:3])
-        raise DivergedError(self.shards[t].wrong(sheet, neuron, tick))
+        self._hand_over(Window(self.now, tick))
+        if sheet >= 0:
+            raise DivergedError(self.shards[t].wrong(sheet, neuron, tick))
+        plastic = self.layout.plastic[-1 - sheet]
+        name = self.layout.network.projections[plastic.projection].name
+        raise DivergedError(
+            f"projection {name!r} adds more to its target at tick {tick} than its bounds allow, "
+            "by which the fixed point is scaled; what was recorded until then is kept: keep the "
+            "weight within bounds, such as w = clip(w + ..., 0, wmax), or give wider bounds"
+        )
 
-    def _hand_over(
-        self, window: Window, ticks: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]
-    ) -> None:
+    def _spikes(self, window: Window) -> tuple[npt.NDArray[np.int64], ...]:
+        """Return (ticks, numbers) of the window's spikes, by tick on each thread."""
+        found = [self.rings.taken(t, *window) for t in range(len(self.shards))]
+        ticks = np.concatenate([part[0] for part in found])
+        return ticks, np.concatenate([part[1] for part in found])
+
+    def _hand_over(self, window: Window) -> None:
         network = self.layout.network
+        ticks, numbers = self._spikes(window)
         for record in self._recording.spikes:
             i = network.population_at[record.population]
             first, size = self.layout.first[i], network.populations[i].size
@@ -168,7 +213,6 @@ class Machine:
             if record.neurons is not None:
                 chosen = np.isin(neurons, record.neurons)
                 neurons, at = neurons[chosen], at[chosen]
-            order = np.lexsort((neurons, at)) if len(self.shards) > 1 else slice(None)
+            order = slice(None) if self._ordered else np.lexsort((neurons, at))
             self._sink.spikes(record.population, at[order], neurons[order])
         self._samples.hand_over(window, self._sink)
-        self._sink.commit(window.end)

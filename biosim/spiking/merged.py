@@ -27,7 +27,11 @@ Int64s = npt.NDArray[np.int64]
 
 
 def committed_tick(root: zarr.Group) -> int | None:
-    """Return the tick before which all owners have stored everything; None if none records."""
+    """Return the tick before which all owners have stored everything; None if none records.
+
+    Raises:
+        OutputError: neurons have more than one owner.
+    """
     if OWNERS not in root:
         return None
     owners: list[dict[str, Any]] = [dict(owner.attrs) for _, owner in _groups(root, OWNERS)]
@@ -37,6 +41,12 @@ def committed_tick(root: zarr.Group) -> int | None:
         for population, (lo, hi, size) in owner["owned"].items():
             counted[population] = counted.get(population, 0) + hi - lo
             sizes[population] = size
+    for population, size in sizes.items():
+        if counted[population] > size:
+            raise OutputError(
+                f"{root.store_path} has the logs of two attempts at one run: {population!r} has "
+                f"{size} neurons, and owners of {counted[population]}; run into an empty directory"
+            )
     # A neuron without an owner: that owner has not begun.
     return min(owner["committed_tick"] for owner in owners) if counted == sizes else 0
 
@@ -161,25 +171,29 @@ class MergedRows:
 
 def spike_logs(stream: zarr.Group) -> list[zarr.Group]:
     """Return the logs of a population's spikes, in the order of the neurons."""
-    return [log for _, log in _groups(stream, RAW)]
+    return _logs(stream, RAW, "window_ptr")
 
 
 def row_logs(stream: zarr.Group) -> dict[str, list[zarr.Group]]:
     """Return the logs of each variable, in the order of the neurons."""
-    return {
-        name: [log for _, log in _groups(stream, f"{RAW}/{name}")]
-        for name, _ in _groups(stream, RAW)
-    }
+    names = [name for name, _ in _groups(stream, RAW)]
+    logs = {name: _logs(stream, f"{RAW}/{name}", "value") for name in names}
+    return {name: found for name, found in logs.items() if found}
 
 
 def streams(root: zarr.Group) -> dict[str, zarr.Group]:
     """Return the groups that have logs, by their path: spikes/E, traces/E, weights/E->E."""
-    return {
+    found = {
         f"{kind}/{name}": group
         for kind in STREAMS
         if kind in root
         for name, group in _groups(root, kind)
         if RAW in group
+    }
+    return {
+        path: group
+        for path, group in found.items()
+        if not path.startswith("spikes/") or "committed_tick" in group.attrs or spike_logs(group)
     }
 
 
@@ -192,6 +206,11 @@ def _groups(group: zarr.Group, path: str) -> list[tuple[str, zarr.Group]]:
     found = group[path]
     assert isinstance(found, zarr.Group)
     return sorted(found.groups(), key=lambda item: item[0])
+
+
+def _logs(stream: zarr.Group, path: str, last: str) -> list[zarr.Group]:
+    """Return the logs that are whole: an owner makes the array `last` last, and then begins."""
+    return [log for _, log in _groups(stream, path) if last in log]
 
 
 def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:

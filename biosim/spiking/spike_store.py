@@ -22,6 +22,7 @@ from biosim.errors import OutputError
 from biosim.spiking.append_log import CHUNK_VALUES, AppendLog
 from biosim.spiking.merged import OWNERS, RAW, WINDOW_TICKS
 from biosim.spiking.recording import Int64s, Recording, SpikeRecord, UInt32s, Values
+from biosim.store import RunStore
 
 ROW_BUFFER_BYTES = 8 << 20
 ROWS_MOST = 1 << 14
@@ -46,7 +47,7 @@ class StoreSink:
         commit_every_s: seconds between two commits, more where a commit takes long.
 
     Raises:
-        OutputError: the store is not there or cannot be written.
+        OutputError: the store is not there, cannot be written or holds a run that is over.
     """
 
     def __init__(
@@ -65,6 +66,10 @@ class StoreSink:
             raise OutputError(
                 f"{path} cannot be written ({problem}); make the run's store first"
             ) from None
+        for record in recording.spikes:
+            stream = f"spikes/{record.population}"
+            if stream in self._root and "committed_tick" in self._root[stream].attrs:
+                raise OutputError(f"{path} holds a run that is over; run into an empty directory")
         self._recording = recording
         self._dt_s = dt_s
         self._units = units or {}
@@ -234,6 +239,34 @@ class StoreSink:
             "time" if mine.every == first.every else f"time_{variable}",
             "neuron" if same else f"neuron_{variable}",
         )
+
+
+def write_neurons(
+    store: RunStore,
+    sizes: Mapping[str, int],
+    parameters: Mapping[str, Mapping[str, Values]],
+    units: Mapping[tuple[str, str], str],
+) -> None:
+    """Store what is known of the neurons before the run; one process only.
+
+    Args:
+        store: the run's store.
+        sizes: populations -> number of neurons, in the order in which neurons are numbered
+            through the whole network.
+        parameters: population -> parameter -> (n,) values.
+        units: (population, parameter) -> unit, "1" where none is given.
+    """
+    first = 0
+    for population, size in sizes.items():
+        group = f"neurons/{population}"
+        number = np.arange(first, first + size, dtype=np.uint32)
+        store.write(
+            f"{group}/gid", number, ["neuron"], {"long_name": "number in the whole network"}
+        )
+        for name, values in parameters.get(population, {}).items():
+            unit = units.get((population, name), "1")
+            store.write(f"{group}/{name}", values, ["neuron"], {"units": unit})
+        first += size
 
 
 class _SpikeLog:

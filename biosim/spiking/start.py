@@ -93,19 +93,15 @@ def drawn_start(network: Network, seed: int) -> Start:
     """
     # Only who draws needs the kernels' compiler.
     from biosim.spiking.building import Wires
-    from biosim.spiking.initial import set_initial
+    from biosim.spiking.initial import start_values
     from biosim.spiking.layout import Layout
     from biosim.spiking.shard import Shard
 
     layout = Layout(network)
     shard = Shard(layout, 0, 1, "float64")
-    set_initial(layout, shard, seed)
     variables = {
-        network.populations[i].name: {
-            variable.name: np.array(shard.variable(i, variable.name), dtype=np.float64)
-            for variable in code.variables
-        }
-        for i, code in layout.neurons.items()
+        network.populations[i].name: start_values(layout, i, *shard.slices[i], seed)
+        for i in layout.neurons
     }
     wires = Wires(layout, seed)
     others = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,10 @@ class PlasticSynapses:
         rows: the synapses by (source, delay).
         arguments: of the kernels, by name.
         steady: the one delay of all synapses in ticks, or 0.
+        module: of the compiled program, once there is one.
     """
+
+    module: ModuleType
 
     def __init__(
         self,
@@ -98,6 +102,22 @@ class PlasticSynapses:
         """Return a variable of the synapses, in the order of the rows, not a copy."""
         array: npt.NDArray[Any] = self.arguments[f"a_{name}"]
         return array
+
+    def ends(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+        """Return the source and the target of every synapse in its population, by row."""
+        rows, place = self.rows, self._shard.within(self._target)[1]
+        source = self.layout.ends(self.plastic.projection)[0]
+        per_source = np.diff(rows.start[rows.row])
+        sources = np.repeat(np.arange(self.layout.emitting), per_source) - self.layout.first[source]
+        targets = rows.slot.astype(np.int64) - place.start + self._shard.slices[self._target][0]
+        return sources.astype(np.uint32), targets.astype(np.uint32)
+
+    def catch_up(self, tick: int) -> None:
+        """Let all rows catch up with what happened before a tick, so that they can be read."""
+        if not self.code.eager:
+            function = getattr(self.module, f"catch_up_{self.number}")
+            values = [self.arguments[name] for name in self.code.arguments()]
+            function(tick, self.arguments["floor"], *values)
 
     def _arguments(self, wires: Wires, part: Part, scales: Scales) -> Arrays:
         code, rows, shard = self.plastic.code, self.rows, self._shard

@@ -8,6 +8,7 @@ shared and 6 where they are not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -47,6 +48,8 @@ class Part:
         slot: where target `lo` is summed.
         scale: of the fixed point, a power of two: weights are stored as round(weight / scale)
             where they are stored as integers.
+        purpose: for which weights are drawn. Another variable of the synapses is put in the
+            order of the rows by building them from `replace(part, weight=..., purpose=...)`.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Part:
     source_offset: int = 0
     slot: int = 0
     scale: float = 1.0
+    purpose: str = "weight"
 
     def numbers(self) -> Int64s:
         """Return how many synapses each of the targets has, (hi - lo,)."""
@@ -190,7 +194,7 @@ def _fill(
             place(sources, column, each, first - part.source_offset, columns.width, table, places)
             put(_slots(part, stretch, slot.dtype)[kept], places, slot)
             if weight is not None:
-                drawn = stored(part.weight.draw(stretch, "weight"), part.scale, weight.dtype)
+                drawn = stored(part.weight.draw(stretch, part.purpose), part.scale, weight.dtype)
                 put(drawn[kept], places, weight)
 
 
@@ -206,7 +210,7 @@ def absolute_sums(part: Part) -> Floats:
     for stretch in part.stretches():
         n = len(stretch.indptr) - 1
         target = np.repeat(np.arange(n), np.diff(stretch.indptr))
-        weights = part.weight.draw(stretch, "weight")
+        weights = part.weight.draw(stretch, part.purpose)
         counted: Any = np.bincount(target, np.abs(weights, out=weights), minlength=n)
         sums.append(counted)
     return np.concatenate(sums)
@@ -221,6 +225,25 @@ def largest_sum(parts: Sequence[Part]) -> float:
     for part in parts:
         sums[part.slot : part.slot + part.hi - part.lo] += absolute_sums(part)
     return float(sums.max(initial=0.0))
+
+
+def expected_bytes(parts: Sequence[Part], n_sources: int, dtype: npt.DTypeLike = np.int32) -> float:
+    """Return about how many bytes the rows of these parts take while they are built.
+
+    Nothing is drawn for it; delays that are computed count as one.
+    """
+    synapses = sum(_expected(part) for part in parts)
+    slots = max((part.slot + part.hi - part.lo for part in parts), default=0)
+    each = 2 if slots <= 1 << 16 else 4
+    if not all(isinstance(part.weight, Constant) for part in parts):
+        each += np.dtype(dtype).itemsize
+    ends = [part.delay.ends or (1, 1) for part in parts]
+    delays = max((high for _, high in ends), default=1) - min((low for low, _ in ends), default=1)
+    places = n_sources * (1 + delays)
+    # As many runs as places that are hit if synapses fall on them at random.
+    runs = -places * math.expm1(-synapses / max(places, 1))
+    rows = synapses * each + 10 * runs + 8 * n_sources
+    return rows + min(4 * places, max(4 * TABLE, rows / 10))
 
 
 def by_target(rows: Rows) -> Int64s:
@@ -285,15 +308,16 @@ class _Columns:
 
         Afterwards the table says where each run begins.
         """
-        there = rows.make_runs(np.count_nonzero(table))
+        there = rows.make_runs(int(np.count_nonzero(table)))
         column = np.empty(len(rows.delay) - there, np.uint32)
         ends = rows.start[there + 1 :]
         runs_of(table, self.width, rows.row[first + 1 : last + 1], column, ends)
         np.cumsum(ends, out=ends)
+        assert not len(ends) or ends[-1] < 2**32, "places are uint32: `_bounds` cuts too coarsely"
         ends += rows.start[there]
-        np.take(self._delay, column, out=rows.delay[there:])
+        np.take(self._delay, column, out=rows.delay[there:], mode="clip")
         if rows.run_weight is not None:
-            np.take(self._run_weight, column, out=rows.run_weight[there:])
+            np.take(self._run_weight, column, out=rows.run_weight[there:], mode="clip")
 
 
 def _ticks(part: Part) -> tuple[int, int]:
@@ -328,6 +352,11 @@ def _slots(part: Part, stretch: Stretch, kind: np.dtype[Any]) -> Array:
     return np.repeat(np.arange(begin, begin + len(numbers), dtype=kind), numbers)
 
 
+def _expected(part: Part) -> float:
+    """Return about how many synapses a part has."""
+    return part.wiring.synapses(part.n_pre, part.n_post) * (part.hi - part.lo) / part.n_post
+
+
 def _total(parts: Sequence[Part]) -> int:
     """Return how many synapses there are."""
     return sum(int(part.numbers().sum()) for part in parts)
@@ -335,10 +364,7 @@ def _total(parts: Sequence[Part]) -> int:
 
 def _bounds(parts: Sequence[Part], n_sources: int, columns: _Columns, size: int) -> Int64s:
     """Return where the sources are cut, so that the counters are few beside the result."""
-    expected = sum(
-        part.wiring.synapses(part.n_pre, part.n_post) * (part.hi - part.lo) / part.n_post
-        for part in parts
-    )
+    expected = sum(_expected(part) for part in parts)
     room = max(TABLE, int(expected) * size // 40)
     cuts = max(1, -(-n_sources * columns.width // room), int(expected // 2**31) + 1)
     return np.arange(cuts + 1) * n_sources // cuts

@@ -47,9 +47,7 @@ def both(name: str, ticks: int, **size: Any) -> tuple[Start, Outcome, Outcome]:
         for population in network.populations
         if isinstance(population.model, PoissonSource)
     }
-    theirs = run(
-        network, start, ticks, counts=counts, replay=replay, sample=sample, every=10
-    )
+    theirs = run(network, start, ticks, counts=counts, replay=replay, sample=sample, every=10)
     return start, ours, theirs
 
 

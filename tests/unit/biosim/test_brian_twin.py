@@ -11,7 +11,7 @@ import pytest
 
 from biosim.brian_twin import Parting, compare, nudged, run
 from biosim.brian_twin.build import ON_POST_ORDER, ON_PRE_ORDER
-from biosim.brian_twin.check import _horizon
+from biosim.brian_twin.checking import _horizon
 from biosim.events import Kind
 from biosim.network import Network, NetworkError, Population, Projection
 from biosim.spiking.description import (
@@ -175,11 +175,7 @@ def test_plastic_synapses_equal_those_written_by_hand(brian2: Any) -> None:
     model = replace(LIF, threshold="v > 1*mV")
     network = Network(
         (Population("input", 20, SpikeList(who, at)), Population("output", 5, model)),
-        (
-            Projection(
-                "in", "input", "output", "spikes", "g", Kind.SPIKE, weights=wired(1.0, STDP)
-            ),
-        ),
+        (Projection("in", "input", "output", "spikes", "g", Kind.SPIKE, weights=wired(1.0, STDP)),),
         dt=DT,
     )
     # One tick more: biosim deals with the events of the last step at the beginning of the next.
@@ -249,7 +245,7 @@ def test_random_sources_are_replayed() -> None:
     found = run(network, ONE, 8, replay=replay)
     np.testing.assert_array_equal(found.spikes["input"].ticks, [1, 4])
     np.testing.assert_array_equal(found.spikes["input"].neurons, [2, 0])
-    with pytest.raises(NetworkError, match="'input' fires at random.* give the twin the spikes"):
+    with pytest.raises(NetworkError, match=r"'input' fires at random.* give the twin the spikes"):
         run(network, ONE, 8)
 
 
@@ -313,9 +309,7 @@ def test_running_the_twin_warns_of_nothing() -> None:
         ),
     ],
 )
-def test_what_brian2_cannot_be_given_is_refused(
-    network: Network, start: Start, says: str
-) -> None:
+def test_what_brian2_cannot_be_given_is_refused(network: Network, start: Start, says: str) -> None:
     with pytest.raises(NetworkError, match=says):
         run(network, start, 3)
 
@@ -331,7 +325,7 @@ def test_input_and_synapses_end_on_variables() -> None:
     with pytest.raises(NetworkError, match="'in' ends at receptor 'g'; population 'output' has v"):
         run(feed(passive), ONE, 3)
     drive = PoissonInput("drive", "output", "x", rate="10*Hz", weight="1*mV")
-    with pytest.raises(NetworkError, match="'drive' ends at receptor 'x'; .* has g, v"):
+    with pytest.raises(NetworkError, match=r"'drive' ends at receptor 'x'; .* has g, v"):
         run(feed(stimuli=(drive,)), ONE, 3, counts={"drive": np.zeros((3, 1), dtype=np.int64)})
 
 

@@ -108,6 +108,12 @@ def test_what_is_no_value_is_refused(value: Any) -> None:
         evaluate_value(value, "V", **PLACE)
 
 
+def test_a_function_that_only_brian2_knows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biosim.equations.brian.functions", lambda: brian().functions)
+    with pytest.raises(EquationError, match=r"initial 'v' .*: 'poisson\(3\)' cannot be turned"):
+        evaluate_value("poisson(3)*mV", "V", **PLACE)
+
+
 def test_an_unknown_unit_is_refused() -> None:
     with pytest.raises(EquationError, match="'foo' is not a unit"):
         evaluate_value(1.0, "foo", **PLACE)

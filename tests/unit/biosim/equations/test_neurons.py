@@ -197,6 +197,7 @@ NOT_TAKEN = {
         {"constants": {**CONSTANTS, "v": 3}},
         "constant 'v': the equat",
     ),
+    "a variable of a taken name": ({"model": LIF + "\nelapsed : 1"}, "the name 'elapsed' is taken"),
     "reserved": ({"constants": {**CONSTANTS, "dt": 3}}, "constant 'dt': this name is taken"),
     "constants in a circle": ({"constants": {"a": "b", "b": "a"}}, "'a', 'b' need each other"),
     "array as constant": ({"constants": {"tau": [1.0, 2.0]}}, "expected one number"),
@@ -235,6 +236,10 @@ NOT_TAKEN = {
         {"model": "dv/dt = -v/tau + xi*tau**-0.5 : 1", "method": "rk4", "threshold": None},
         "cannot be integrated by 'rk4'",
     ),
+    "two draws in one equation": (
+        {"model": "dv/dt = (rand() - rand())/tau : 1", "threshold": None, "reset": None},
+        r"equation 'dv/dt = .*calls rand\(\) more than once; give each draw a subexpression",
+    ),
     "a draw wherever it is used": (
         {"model": LIF + "\nG = rand()*nS : siemens"},
         r"equation 'G = rand\(\)\*nS': draws a random number wherever it is used",
@@ -246,6 +251,10 @@ NOT_TAKEN = {
     "refractory state without a pause": (
         {"threshold": "v > E and not_refractory", "refractory": None},
         "the name 'not_refractory' is unknown",
+    ),
+    "an operator that kernels lack": (
+        {"threshold": "v/volt > 3 | 2"},
+        "threshold 'v/volt > 3",
     ),
     "function of Brian2 that kernels lack": (
         {"model": "dv/dt = -v/tau + poisson(3)/tau : 1"},
@@ -261,6 +270,27 @@ def test_what_cannot_be_taken_is_refused_in_one_line(case: str) -> None:
         neuron_code(lif(**changes), DT, "E")
     assert str(caught.value).startswith("population 'E'")
     assert "\n" not in str(caught.value)
+
+
+def test_code_that_kernels_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biosim.equations.brian.step_code", lambda *_: "_v = [v]\nv = _v")
+    with pytest.raises(EquationError, match=r"population 'E', equations: '\[v\]' cannot be turned"):
+        neuron_code(lif(method="euler"), DT, "E")
+
+
+def test_a_function_that_only_brian2_knows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biosim.equations.brian.functions", lambda: brian().functions)
+    with pytest.raises(EquationError, match=r"E', threshold .*: 'poisson\(3\)' cannot be turned"):
+        neuron_code(lif(threshold="v > poisson(3)*mV"), DT, "E")
+
+
+def test_a_failing_state_updater_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> str:
+        raise ValueError("no way")
+
+    monkeypatch.setitem(brian().updaters, "rk2", fail)
+    with pytest.raises(EquationError, match="population 'E', method 'rk2': no way; choose another"):
+        neuron_code(lif(method="rk2"), DT, "E")
 
 
 @pytest.mark.parametrize("dt", [0.0, -1e-4, float("nan"), float("inf")])

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,15 @@ from hypothesis import strategies as st
 from biosim.spiking.description import Normal, Uniform
 from biosim.wiring import AllToAll, FixedInDegree, FixedProbability, FixedTotal, Pairs, rows
 from biosim.wiring.described import amount, delays
-from biosim.wiring.rows import Part, absolute_sums, build_rows, by_target, largest_sum, sources_of
+from biosim.wiring.rows import (
+    Part,
+    absolute_sums,
+    build_rows,
+    by_target,
+    expected_bytes,
+    largest_sum,
+    sources_of,
+)
 from biosim.wiring.values import stretch_of
 
 DT = 1e-4
@@ -213,3 +222,26 @@ def test_sums_are_the_same_for_any_cut() -> None:
         cut = [parts_of(DRAWN, lo, hi)[n] for lo, hi in pairwise([0.0, 0.1, 0.65, 1.0])]
         found = np.concatenate([absolute_sums(part) for part in cut])
         assert found.tobytes() == absolute_sums(whole).tobytes()
+
+
+def test_further_variables_come_in_the_order_of_the_rows() -> None:
+    (part,) = parts_of(DRAWN[:1])
+    made = build_rows([part], N_SOURCES, "float64")
+    marks = amount(lambda i, j, **_: i + 1000 * j, "mark", part.wiring)
+    marked = build_rows([replace(part, weight=marks)], N_SOURCES, "float64", "each")
+    assert (marked.weight == sources_of(made) + 1000 * made.slot.astype(int)).all()
+    drawn = [replace(part, purpose=purpose) for purpose in ("weight", "initial/x")]
+    one, other = (build_rows([part], N_SOURCES, "float64").weight for part in drawn)
+    assert np.array_equal(one, made.weight)
+    assert not np.array_equal(other, made.weight)
+
+
+@pytest.mark.parametrize("described", [CONSTANT[:1], CONSTANT, DRAWN[:1], DRAWN])
+def test_expected_bytes_are_about_those_of_the_rows(described) -> None:
+    big = [replace(part, n_post=part.n_post) for part in parts_of(described)]
+    made = build_rows(big, N_SOURCES)
+    assert 0.9 * made.nbytes < expected_bytes(big, N_SOURCES) < 2 * made.nbytes + 500
+
+
+def test_nothing_is_expected_of_nobody() -> None:
+    assert expected_bytes([], 0) == 0.0

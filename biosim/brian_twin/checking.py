@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from biosim.brian_twin.parting import compare
-from biosim.brian_twin.run import Codegen, run
+from biosim.brian_twin.running import Codegen, run
 from biosim.network import Network
 from biosim.simulation import Simulation
 from biosim.spiking.description import PoissonInput, PoissonSource, Sparse

@@ -1,0 +1,88 @@
+"""Snapshots of plastic synapses, by target and source, whatever the rows' order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from biosim.events import Window
+from biosim.network import NetworkError
+from biosim.spiking.layout import Layout
+from biosim.spiking.recording import Recording, Sink, WeightRecord
+from biosim.spiking.shard import Shard
+from biosim.spiking.synapses import PlasticSynapses
+
+
+class Snapshots:
+    """What is recorded of the synapses of a rank.
+
+    Args:
+        layout: of the network.
+        shards: of this rank.
+        bindings: theirs.
+        recording: what is recorded.
+
+    Raises:
+        NetworkError: the weights of a projection without plasticity are recorded.
+    """
+
+    def __init__(
+        self, layout: Layout, shards: list[Shard], bindings: list[Any], recording: Recording
+    ) -> None:
+        self._records = recording.weights
+        names = [layout.network.projections[p.projection].name for p in layout.plastic]
+        for record in self._records:
+            if record.projection not in names:
+                raise NetworkError(
+                    f"the weights of {record.projection!r} are to be recorded, but never change; "
+                    f"projections that learn: {', '.join(names) or 'none'}"
+                )
+        self._layout, self._shards = layout, shards
+        self._synapses = {
+            name: [binding.plastic[n] for binding in bindings] for n, name in enumerate(names)
+        }
+
+    def pieces(self, window: Window) -> Iterator[Window]:
+        """Cut a window where a snapshot is due; the last piece ends with the window."""
+        due = {
+            tick
+            for record in self._records
+            for tick in range(window.start + 1, window.end)
+            if tick % record.every == 0
+        }
+        start = window.start
+        for end in (*sorted(due), window.end):
+            yield Window(start, end)
+            start = end
+
+    def hand_over(self, tick: int, sink: Sink) -> None:
+        """Give the snapshots that are due at the end of a piece."""
+        for record in self._records:
+            if tick % record.every == 0:
+                self._hand_over(record, tick, sink)
+
+    def _hand_over(self, record: WeightRecord, tick: int, sink: Sink) -> None:
+        parts = [
+            self.of(synapses, tick) for synapses in self._synapses[record.projection]
+        ]
+        sources = np.concatenate([part[0] for part in parts])
+        if not len(sources):
+            return
+        values = {
+            name: np.concatenate([part[2][name] for part in parts]) for name in parts[0][2]
+        }
+        targets = np.concatenate([part[1] for part in parts])
+        sink.weights(record.projection, tick, sources, targets, values)
+
+    def of(
+        self, synapses: PlasticSynapses, tick: int
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], dict[str, npt.NDArray[Any]]]:
+        """Return sources, targets and variables of synapses, by (target, source)."""
+        synapses.catch_up(tick)
+        sources, targets = synapses.ends()
+        order = np.lexsort((sources, targets))
+        values = {x: synapses.variable(x)[order] for x in synapses.code.variables}
+        return sources[order], targets[order], values
