@@ -1,7 +1,7 @@
 """How biosim's cost follows the work: `events`, `silent`. No peer has a twin of these.
 
-events: the time of a synaptic event where n synapses, 1,000 a neuron, are driven by Poisson
-    sources; the same network without synapses is taken off.
+events: the time of a synaptic event where n synapses, 1,000 a neuron, are driven by sources that
+    fire at random, 100 in every tick; the same network without synapses is to be taken off.
 silent: neurons without any input, event-driven or clock-driven.
 """
 
@@ -11,20 +11,22 @@ import time
 from argparse import ArgumentParser, Namespace
 
 import brian2  # noqa: F401
+import numpy as np
 
 import biosim.spiking.machine  # noqa: F401
 from benchmarks.peers import activity
 from biosim.events import Kind
 from biosim.network import Network, Population, Projection
 from biosim.simulation import Simulation
-from biosim.spiking.description import PoissonSource, Sparse, Spiking
+from biosim.spiking.description import Sparse, SpikeList, Spiking
 from biosim.wiring import FixedInDegree
 
 DT_S = 1e-4
 IN_DEGREE = 1000
 DELAY_TICKS = 15
-# The number of events is the same for any size; each source then fires rarely enough.
-EVENTS = 100e6
+# The number of events is the same for any size, 100 million.
+TICKS = 1000
+SPIKES_A_TICK = 100
 
 
 def leaky(integration: str) -> Spiking:
@@ -41,8 +43,9 @@ def leaky(integration: str) -> Spiking:
 def events(asked: Namespace) -> dict[str, object]:
     """Return the time of a run with or without synapses, and the events in it."""
     neurons = asked.size // IN_DEGREE
-    seconds = 0.5
-    rate_hz = min(EVENTS / (asked.size * seconds), 200.0)
+    draws = np.random.default_rng(asked.seed)
+    fired = [draws.choice(neurons, SPIKES_A_TICK, replace=False) for _ in range(TICKS)]
+    ticks = np.repeat(np.arange(TICKS), SPIKES_A_TICK)
     projection = Projection(
         "all",
         "source",
@@ -56,7 +59,7 @@ def events(asked: Namespace) -> dict[str, object]:
     )
     network = Network(
         (
-            Population("source", neurons, PoissonSource(f"{rate_hz}*Hz")),
+            Population("source", neurons, SpikeList(np.concatenate(fired), ticks)),
             Population("target", neurons, leaky("clock")),
         ),
         () if asked.without_synapses else (projection,),
@@ -65,7 +68,7 @@ def events(asked: Namespace) -> dict[str, object]:
     simulation = Simulation(network, seed=asked.seed, threads=asked.threads)
     simulation.run_to(1)
     began = time.perf_counter()
-    simulation.run_to(round(seconds / DT_S))
+    simulation.run_to(TICKS)
     taken = time.perf_counter() - began
     assert simulation.machine is not None
     return {"simulate_s": taken, "events": simulation.machine.synaptic_events}

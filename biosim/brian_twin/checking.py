@@ -38,7 +38,7 @@ def check(network: Network, seed: int, ticks: int, *, codegen: Codegen = "numpy"
         EquationError: equations cannot be taken.
     """
     start = drawn_start(network, seed)
-    ours = simulated(network, seed, ticks)
+    ours = simulated(network, start, seed, ticks)
     replay = {
         population.name: ours.spikes[population.name]
         for population in network.populations
@@ -54,8 +54,15 @@ def check(network: Network, seed: int, ticks: int, *, codegen: Codegen = "numpy"
     return lines
 
 
-def simulated(network: Network, seed: int, ticks: int) -> Outcome:
-    """Simulate ticks [0, ticks) in float64; the weights are those before tick `ticks`."""
+def simulated(network: Network, start: Start, seed: int, ticks: int) -> Outcome:
+    """Simulate ticks [0, ticks) in float64.
+
+    Args:
+        network: the description.
+        start: of this network and seed; gives the order of the synapses.
+        seed: of every random number.
+        ticks: how long.
+    """
     sink = MemorySink()
     plastic = [
         p.name
@@ -67,18 +74,18 @@ def simulated(network: Network, seed: int, ticks: int) -> Outcome:
         weights=tuple(WeightRecord(name, every=ticks) for name in plastic),
     )
     simulation = Simulation(network, seed=seed, dtype=torch.float64, recording=recording, sink=sink)
-    # One tick more: a snapshot is taken at the beginning of its tick.
-    simulation.run_to(ticks + 1)
-    spikes = {}
-    for population in network.populations:
-        found = sink.spikes.get(population.name, Spikes(np.zeros(0, int), np.zeros(0, np.uint32)))
-        within = found.ticks < ticks
-        spikes[population.name] = in_order(found.ticks[within], found.neurons[within])
-    synapses = {}
+    simulation.run_to(ticks)
+    synapses: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
     for name in plastic:
-        weights = sink.weights[name]
-        last = int(np.flatnonzero(weights.ticks == ticks)[0])
-        synapses[name] = {variable: rows[last] for variable, rows in weights.values.items()}
+        joined = start.synapses[name]
+        synapses[name] = {}
+        if len(joined.sources):
+            order = np.lexsort((joined.sources, joined.targets))
+            for variable, rows in sink.weights[name].values.items():
+                synapses[name][variable] = np.empty(len(order))
+                synapses[name][variable][order] = rows[-1]
+    silent = in_order([], [])
+    spikes = {p.name: sink.spikes.get(p.name, silent) for p in network.populations}
     return Outcome(ticks, spikes, {}, synapses)
 
 
@@ -115,7 +122,7 @@ def _mapped(
     drawn = [*replay, *counts]
     if drawn:
         lines.append(f"replayed in Brian2, which draws otherwise: {', '.join(drawn)}")
-    if any(getattr(p.model, "integration", "clock") != "clock" for p in network.populations):
+    if any(getattr(p.model, "integration", "clock") == "event" for p in network.populations):
         lines.append("event-driven populations are clock-driven in Brian2")
     return lines
 

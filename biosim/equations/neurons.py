@@ -111,10 +111,10 @@ class Reader:
 
     def check_draws(self, line: Equation) -> None:
         """Refuses what sympy would get wrong: to it, rand() - rand() is zero."""
-        for call in ("rand()", "randn()"):
-            if len(re.findall(rf"\b{re.escape(call)}", line.expression or "")) > 1:
+        for call in brian.STATEFUL:
+            if len(re.findall(rf"\b{call}\s*\(", line.expression or "")) > 1:
                 raise EquationError(
-                    f"{self.scope.whose}, {line.place}: calls {call} more than once; give each "
+                    f"{self.scope.whose}, {line.place}: calls {call}() more than once; give each "
                     f"draw a subexpression of its own with the flag '({HELD})'"
                 )
 

@@ -43,16 +43,22 @@ class PlasticCode:
         number: position among the plastic projections.
         code: the synapse model.
         tabled: pre-synaptic and own traces whose decay is read from a table over ticks.
+        dense: whether every run reaches all neurons of the target that are owned, in order.
     """
 
     number: int
     code: SynapseCode
     tabled: frozenset[str]
+    dense: bool = False
 
     @property
     def eager(self) -> bool:
-        """Whether synapses change at every tick, so that nothing can wait."""
-        return bool(self.code.clock)
+        """Whether `on_post` is executed at once.
+
+        Synapses that move at every tick cannot wait; those of a dense projection need not: the
+        synapses of a post-synaptic neuron stand at the same place of every row.
+        """
+        return bool(self.code.clock) or self.dense
 
     @cached_property
     def variables(self) -> list[str]:
@@ -90,7 +96,7 @@ class PlasticCode:
 
     def arguments(self) -> list[str]:
         """Return the names of what every kernel of the projection takes, in order."""
-        names = ["start", "slot", *(f"a_{x}" for x in self.variables)]
+        names = ["base", "start", "slot", *(f"a_{x}" for x in self.variables)]
         names += ["own_last"] if self.code.own_traces else []
         names += ["last", "seen", *(f"b_{t.name}" for t in self.code.pre_traces)]
         names += [f"e_{x}" for x in self.of_pre] + [f"c_{x}" for x in self.of_post]
@@ -117,7 +123,12 @@ class PlasticText:
     def functions(self) -> str:
         """Return the source of all of them."""
         parts = [self._arrive(), self._spike()]
-        parts += [self._catch_up()] if not self._p.eager else [self._eager_post(), self._clock()]
+        if not self._p.eager:
+            parts.append(self._catch_up())
+        elif self._code.on_post:
+            parts.append(self._eager_post())
+        if self._code.clock:
+            parts.append(self._clock())
         return "\n".join(parts)
 
     def _define(self, name: str, arguments: str, lines: list[str]) -> str:
@@ -161,9 +172,13 @@ class PlasticText:
     def _loaded(self) -> list[str]:
         return [f"v_{x} = r_{x}[m]" for x in self._p.variables]
 
+    def _target(self) -> str:
+        return "j = m + base" if self._p.dense else "j = slots[m]"
+
     def _sliced(self) -> list[str]:
         """Return lines that take a run's part of every array over synapses: `r_name`."""
-        lines = ["first, final = start[run], start[run + 1]", "slots = slot[first:final]"]
+        lines = ["first, final = start[run], start[run + 1]"]
+        lines += [] if self._p.dense else ["slots = slot[first:final]"]
         lines += [f"r_{x} = a_{x}[first:final]" for x in self._p.variables]
         return lines + (["since_own = own_last[first:final]"] if self._code.own_traces else [])
 
@@ -234,7 +249,7 @@ class PlasticText:
         body += self._laid_out()
         for a in code.pre_prelude:
             body.append(f"n_{a.name} = F({self._print(a.expression, names)})")
-        each = ["j = slots[m]", *self._loaded()]
+        each = [self._target(), *self._loaded()]
         each += [] if p.eager else self._pending()
         each += self._own_at("tick")
         # An effect sees the synapse as it is at its place in the code: names of versions.
@@ -250,7 +265,7 @@ class PlasticText:
         if code.own_traces:
             each.append("since_own[m] = tick")
         body += self._sliced()
-        body += ["for m in range(slots.shape[0]):", *(f"    {line}" for line in each)]
+        body += ["for m in range(final - first):", *(f"    {line}" for line in each)]
         body += [f"b_{t.name}[run] = n_{code.pre_final.get(t.name, t.name)}" for t in code.pre_traces]
         body += ["last[run] = tick", "seen[run] = tick", "events += start[run + 1] - start[run]"]
         lines += [f"    {line}" for line in body]
@@ -266,8 +281,8 @@ class PlasticText:
         code, p = self._code, self._p
         names = {x: f"c_{x}[j]" for x in p.of_post}
         names |= {a.name: f"n_{a.name}" for a in code.post_prelude}
-        body = ["if ids[s] < first or ids[s] >= end:", "    continue"]
-        body += ["j = np.int64(ids[s]) - first + offset"]
+        body = ["if ids[s] < first_id or ids[s] >= end_id:", "    continue"]
+        body += ["j = np.int64(ids[s]) - first_id + base"]
         if not p.eager:
             body += [f"if {_past('history', HISTORY - 1)} >= floor[0]:", "    return s"]
         body += [f"n_{a.name} = F({self._print(a.expression, names)})" for a in code.post_prelude]
@@ -282,7 +297,7 @@ class PlasticText:
             for t in code.post_traces
         ]
         lines = ["for s in range(s0, n):", *(f"    {line}" for line in body), "return n"]
-        return self._define("spike", "s0, n, ids, first, end, offset, floor, tick", lines)
+        return self._define("spike", "s0, n, ids, first_id, end_id, floor, tick", lines)
 
     def _catch_up(self) -> str:
         """Return the function with which all rows catch up with all spikes before `tick`."""
@@ -292,7 +307,7 @@ class PlasticText:
             "for run in range(last.shape[0]):",
             "    before, since = np.int32(last[run]), np.int32(seen[run])",
             *(f"    {line}" for line in (*self._laid_out(), *self._sliced())),
-            "    for m in range(slots.shape[0]):",
+            "    for m in range(final - first):",
             *(f"        {line}" for line in each),
             "    seen[run] = tick",
             "floor[0] = tick",
@@ -303,26 +318,34 @@ class PlasticText:
         """Return the function that executes `on_post` of neurons that spiked in this tick."""
         names = {t.name: f"p_{t.name}" for t in self._code.pre_traces}
         names |= {x: f"h_{x}[0, j, 0]" for x in self._p.kept}
-        each = ["j = slots[m]", "if history[0, j, 0] == tick:"]
-        inner = [*self._loaded(), *self._own_at("tick")]
-        inner += self._statements(self._code.on_post, names)
-        inner += [f"r_{x}[m] = v_{x}" for x in self._written(self._code.on_post)]
-        inner += ["since_own[m] = tick"] if self._code.own_traces else []
-        each += [f"    {line}" for line in inner]
+        each = [*self._loaded(), *self._own_at("tick")]
+        each += self._statements(self._code.on_post, names)
+        each += [f"r_{x}[m] = v_{x}" for x in self._written(self._code.on_post)]
+        each += ["since_own[m] = tick"] if self._code.own_traces else []
         lines = [
             "for run in range(last.shape[0]):",
             *(f"    {line}" for line in self._pre_at("p", "max(tick - last[run], 0)")),
             *(f"    {line}" for line in self._sliced()),
-            "    for m in range(slots.shape[0]):",
-            *(f"        {line}" for line in each),
         ]
-        return self._define("on_post", "tick", lines)
+        if self._p.dense:
+            lines = [
+                "for s in range(n):",
+                "    if ids[s] < first_id or ids[s] >= end_id:",
+                "        continue",
+                "    m = np.int64(ids[s]) - first_id",
+                "    j = m + base",
+                *(f"    {line}" for line in [*lines, *(f"    {line}" for line in each)]),
+            ]
+        else:
+            lines += ["    for m in range(final - first):", "        j = slots[m]"]
+            lines += ["        if history[0, j, 0] == tick:", *(f"            {e}" for e in each)]
+        return self._define("on_post", "n, ids, first_id, end_id, tick", lines)
 
     def _clock(self) -> str:
         """Return the function that moves clock-driven variables by a tick."""
         names = {t.name: f"p_{t.name}" for t in self._code.pre_traces}
         names |= {x: f"c_{x}[j]" for x in self._p.of_post}
-        each = ["j = slots[m]", *self._loaded(), *self._own_at("tick")]
+        each = [self._target(), *self._loaded(), *self._own_at("tick")]
         moved = [a.name for a in self._code.clock if a.name in self._p.variables]
         for a in self._code.clock:
             target = f"new_{a.name}" if a.name in moved else self._names[a.name]
@@ -332,7 +355,7 @@ class PlasticText:
             "for run in range(last.shape[0]):",
             *(f"    {line}" for line in self._pre_at("p", "max(tick - last[run], 0)")),
             *(f"    {line}" for line in self._sliced()),
-            "    for m in range(slots.shape[0]):",
+            "    for m in range(final - first):",
             *(f"        {line}" for line in each),
         ]
         return self._define("clock", "tick, t", lines)

@@ -213,7 +213,7 @@ class Program:
 
     def _spiked(self, plastic: PlasticCode, wait: int) -> list[str]:
         p, prefix = plastic.number, f"plastic{plastic.number}"
-        names = self._take(prefix, ["first", "end", "offset", "floor"])
+        names = self._take(prefix, ["first", "end", "floor"])
         rest = f"{', '.join(names)}, tick, {self._synapses(plastic)}"
         lines = [
             f"at = (tick - 1 - {wait}) % depth",
@@ -221,17 +221,20 @@ class Program:
             f"done = spike_{p}(0, total, ids[me, at], {rest})",
         ]
         if plastic.eager:
-            return [*lines, "if total > 0:", f"    on_post_{p}(tick, {self._synapses(plastic)})"]
+            if not plastic.code.on_post:
+                return lines
+            who = f"total, ids[me, at], {names[0]}, {names[1]}, tick"
+            return [*lines, "if total > 0:", f"    on_post_{p}({who}, {self._synapses(plastic)})"]
         return [
             *lines,
             "while done < total:",
-            f"    catch_up_{p}(tick, {names[3]}, {self._synapses(plastic)})",
+            f"    catch_up_{p}(tick, {names[2]}, {self._synapses(plastic)})",
             f"    done = spike_{p}(done, total, ids[me, at], {rest})",
         ]
 
     def _clock(self, plastic: PlasticCode, precision: Precision) -> list[str]:
         p, code = plastic.number, plastic.code
-        lines = [f"clock_{p}(tick, t, {self._synapses(plastic)})"] if plastic.eager else []
+        lines = [f"clock_{p}(tick, t, {self._synapses(plastic)})"] if code.clock else []
         names = {v.name: f"plastic{p}_s_{v.name}[0]" for v in code.shared_variables}
         self._take(f"plastic{p}", [f"s_{v.name}" for v in code.shared_variables])
         moved = [f"new_{a.name} = {printed(a.expression, precision, names)}" for a in code.shared]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from biosim.contracts import Ranks
+from biosim.events import Tick
 from biosim.kernels.program import DrawCode, ProgramCode, SampleCode
 from biosim.network import NetworkError
 from biosim.spiking import building
@@ -19,7 +20,7 @@ from biosim.spiking.layout import Layout
 from biosim.spiking.rings import Rings
 from biosim.spiking.shard import Arrays, Shard, padded
 from biosim.spiking.synapses import PlasticSynapses, greatest_effect
-from biosim.wiring.values import Constant
+from biosim.wiring.rows import absolute_sums
 
 EXPONENTS = 2200
 """Powers of two that a float64 may have, and some."""
@@ -97,24 +98,36 @@ class Binding:
         for name in self._changing():
             self.arguments[name][...] = state[name]
 
-    def shared(self, projection: str, variable: str) -> npt.NDArray[Any]:
-        """Return a shared variable of a plastic projection, (1,), not a copy.
+    def plastic_of(self, projection: str) -> PlasticSynapses:
+        """Return the synapses of a plastic projection.
+
+        Raises:
+            NetworkError: there is none of that name.
+        """
+        names = [self._layout.network.projections[s.plastic.projection].name for s in self.plastic]
+        if projection not in names:
+            raise NetworkError(
+                f"projection {projection!r} does not learn; those that do: "
+                f"{', '.join(names) or 'none'}"
+            )
+        return self.plastic[names.index(projection)]
+
+    def shared(self, projection: str, variable: str, now: Tick) -> npt.NDArray[Any]:
+        """Return a shared variable of a plastic projection, (1,), not a copy, to be changed.
 
         Raises:
             NetworkError: there is no such projection or variable.
         """
-        known = []
-        for synapses in self.plastic:
-            name = self._layout.network.projections[synapses.plastic.projection].name
-            for v in synapses.plastic.code.shared_variables:
-                if (name, v.name) == (projection, variable):
-                    found: npt.NDArray[Any] = synapses.arguments[f"s_{variable}"]
-                    return found
-                known.append(f"{v.name!r} of {name!r}")
-        raise NetworkError(
-            f"no shared variable {variable!r} of {projection!r}; there are "
-            f"{', '.join(known) or 'none'}"
-        )
+        synapses = self.plastic_of(projection)
+        known = [v.name for v in synapses.plastic.code.shared_variables]
+        if variable not in known:
+            raise NetworkError(
+                f"projection {projection!r} has no shared variable {variable!r}; it has "
+                f"{', '.join(known) or 'none'}"
+            )
+        synapses.catch_up(now)  # what has been was under the value until now
+        found: npt.NDArray[Any] = synapses.arguments[f"s_{variable}"]
+        return found
 
     def _changing(self) -> list[str]:
         fixed = {"row", "start", "slot", "delays", "weight", "run_weight", "gid", "thresholds"}
@@ -223,12 +236,6 @@ def _absolute(wires: Wires, shard: Shard, i: int) -> np.ndarray:
     """Return the sum of absolute weights of each owned target, or a bound of it."""
     part = wires.part(i, shard, 0)
     ends = part.weight.ends
-    if isinstance(part.weight, Constant) or ends is not None:
-        assert ends is not None
+    if ends is not None:  # most of a bit too much, for not drawing every weight once more
         return part.numbers() * max(abs(ends[0]), abs(ends[1]))
-    sums = []
-    for stretch in part.stretches():
-        drawn = np.abs(part.weight.draw(stretch, "weight"))
-        ordered = np.concatenate([[0.0], np.cumsum(drawn)])
-        sums.append(ordered[stretch.indptr[1:]] - ordered[stretch.indptr[:-1]])
-    return np.concatenate(sums)
+    return absolute_sums(part)

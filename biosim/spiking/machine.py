@@ -20,6 +20,7 @@ from biosim.events import Event, Kind, Mode, Presentation, Tick, Window
 from biosim.kernels.compiled import module_of
 from biosim.kernels.emit import Precision
 from biosim.kernels.program import Program
+from biosim.network import NetworkError
 from biosim.spiking import building
 from biosim.spiking.binding import Binding, agreed_scales, joined
 from biosim.spiking.initial import set_initial
@@ -150,10 +151,83 @@ class Machine:
         for binding, arrays in zip(self._bindings, state["shards"], strict=True):
             binding.restore(arrays)
 
+    def set(self, population: str, variable: str, values: npt.ArrayLike) -> None:
+        """Set a variable of all neurons of a population, between two runs.
+
+        Args:
+            population: its name.
+            variable: of its equations.
+            values: one number or (N,), in SI units.
+
+        Raises:
+            NetworkError: there is no such population or variable, or the shape is another.
+        """
+        i = self._known(population, variable)
+        size = self.layout.network.populations[i].size
+        given = np.asarray(values)
+        if given.shape not in ((), (size,)):
+            raise NetworkError(
+                f"{variable!r} of {population!r}: got shape {given.shape}; expected one number "
+                f"or ({size},)"
+            )
+        for shard in self.shards:
+            lo, hi = shard.slices[i]
+            shard.variable(i, variable)[...] = given if given.shape == () else given[lo:hi]
+
+    def rates(self, population: str, hz: npt.ArrayLike) -> None:
+        """Set the rates of a Poisson source, between two runs: one number or (N,), in hertz.
+
+        Raises:
+            NetworkError: it is no Poisson source, the shape is another, or rate x dt is no
+                chance.
+        """
+        at = self.layout.network.population_at.get(population, -1)
+        if at not in self.layout.sources:
+            raise NetworkError(f"{population!r} is no Poisson source; its rates cannot be set")
+        size = self.layout.network.populations[at].size
+        given = np.asarray(hz, dtype=np.float64)
+        if given.shape not in ((), (size,)):
+            raise NetworkError(
+                f"rates of {population!r}: got shape {given.shape}; expected one number or ({size},)"
+            )
+        chances = building.chances(np.broadcast_to(given * self.layout.dt, size), population)
+        which = self.layout.sources.index(at)
+        for shard, binding in zip(self.shards, self._bindings, strict=True):
+            lo, hi = shard.slices[at]
+            binding.arguments[f"source{which}_thresholds"][...] = chances[lo:hi]
+
     def modulate(self, projection: str, variable: str, amount: float) -> None:
-        """Add to a shared variable of a plastic projection, in SI units, between two runs."""
+        """Add to a shared variable of a plastic projection, in SI units, between two runs.
+
+        Raises:
+            NetworkError: there is no such projection or variable.
+        """
         for binding in self._bindings:
-            binding.shared(projection, variable)[0] += amount
+            binding.shared(projection, variable, self.now)[0] += amount
+
+    def scale_to(self, projection: str, total: float, variable: str = "w") -> None:
+        """Scale the synapses of each target neuron so that their sum is `total`.
+
+        Synaptic scaling in one step (Turrigiano 2008): the sum is a signal of the post-synaptic
+        neuron. A neuron whose synapses add up to nothing stays as it is.
+
+        Raises:
+            NetworkError: there is no such plastic projection.
+        """
+        for binding in self._bindings:
+            binding.plastic_of(projection).scale_to(total, variable, self.now)
+
+    def _known(self, population: str, variable: str) -> int:
+        i = self.layout.network.population_at.get(population, -1)
+        if i not in self.layout.neurons:
+            raise NetworkError(
+                f"{population!r} has no variables; populations with equations: "
+                + ", ".join(self.layout.network.populations[k].name for k in self.layout.neurons)
+            )
+        known = [v.name for v in self.layout.neurons[i].variables]
+        if variable not in known:
+            raise NetworkError(f"{population!r} has no variable {variable!r}, only {known}")
+        return i
 
     def parameters(self) -> dict[str, dict[str, Tensor]]:
         """Return nothing: weights of spiking synapses are recorded, not loaded."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from biosim.equations.code import EquationError, SynapseCode
 from biosim.equations.evaluate import evaluate
@@ -19,6 +20,7 @@ from biosim.spiking.building import Scales, Wires
 from biosim.spiking.initial import start_values
 from biosim.spiking.layout import Layout, Plastic, trace_name
 from biosim.spiking.shard import KINDS, Arrays, Shard
+from biosim.wiring import AllToAll
 from biosim.wiring.rows import Part, build_rows
 from biosim.wiring.values import Amount, Constant, Floats, Stretch
 
@@ -90,7 +92,8 @@ class PlasticSynapses:
         self.steady = int(delay.value) if isinstance(delay, Constant) else 0
         tables = {t.name: self._table(t.name, t.decayed) for t in (*code.pre_traces, *code.own_traces)}
         self.tables = {name: table for name, table in tables.items() if table is not None}
-        self.code = PlasticCode(number, code, frozenset(self.tables))
+        dense = layout.sparse(i).wiring == AllToAll() and self.steady > 0
+        self.code = PlasticCode(number, code, frozenset(self.tables), dense)
         self.arguments = self._arguments(wires, part, scales)
 
     @property
@@ -118,6 +121,12 @@ class PlasticSynapses:
             function = getattr(self.module, f"catch_up_{self.number}")
             values = [self.arguments[name] for name in self.code.arguments()]
             function(tick, self.arguments["floor"], *values)
+
+    def scale_to(self, total: float, variable: str, tick: int) -> None:
+        """Scale the synapses of each target so that their sum is `total`."""
+        self.catch_up(tick)
+        sums = np.zeros(self._shard.size[self._sheet])
+        _scale(self.variable(variable), self.rows.slot, sums, total)
 
     def _arguments(self, wires: Wires, part: Part, scales: Scales) -> Arrays:
         code, rows, shard = self.plastic.code, self.rows, self._shard
@@ -167,7 +176,7 @@ class PlasticSynapses:
         first = self.layout.first[self._target]
         lo, hi = shard.slices[self._target]
         made["first"], made["end"] = first + lo, first + hi
-        made["offset"] = shard.within(self._target)[1].start
+        made["base"] = shard.within(self._target)[1].start
         return made
 
     def _table(self, name: str, decayed: str) -> npt.NDArray[Any] | None:
@@ -185,6 +194,17 @@ class PlasticSynapses:
         table = one[:length].astype(self._shard.float)
         table[-1] = 0.0
         return table
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _scale(values, slot, sums, total):  # type: ignore[no-untyped-def]
+    # In the order of the rows: it is the same for a target wherever blocks are cut.
+    for m in range(values.shape[0]):
+        sums[slot[m]] += values[m]
+    for j in range(sums.shape[0]):
+        sums[j] = total / sums[j] if sums[j] != 0.0 else 1.0
+    for m in range(values.shape[0]):
+        values[m] *= sums[slot[m]]
 
 
 def greatest_effect(code: SynapseCode, receptor: str, name: str) -> float:

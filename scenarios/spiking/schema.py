@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 import rules
 from biosim.spiking.description import SynapseModel
 from scenarios.complaints import complaints, nearest
-from scenarios.table import Table
+from scenarios.scenario import Table
 
 Quantity = float | str
 Number = float | str
@@ -303,6 +303,6 @@ class SpikingScenario(Table):
 
 def _only(table: Table, kind: str, allowed: tuple[str, ...]) -> None:
     """Refuse keys that were given but do not go with a kind."""
-    for key in sorted(table.model_fields_set - set(allowed)):
-        if getattr(table, key) not in (None, {}):
-            raise ValueError(f"{key}: {kind} has no such key; it takes {', '.join(allowed[1:])}")
+    for key, field in type(table).model_fields.items():
+        if key not in allowed and getattr(table, key) != field.get_default():
+            raise ValueError(f"{key}: {kind} has no such key; it takes {', '.join(allowed)}")

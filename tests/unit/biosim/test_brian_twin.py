@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biosim.brian_twin import Parting, compare, nudged, run
+from biosim.brian_twin import Parting, check, checking, compare, nudged, run
 from biosim.brian_twin.build import ON_POST_ORDER, ON_PRE_ORDER
-from biosim.brian_twin.checking import _horizon
 from biosim.events import Kind
 from biosim.network import Network, NetworkError, Population, Projection
 from biosim.spiking.description import (
@@ -22,10 +21,12 @@ from biosim.spiking.description import (
     Spiking,
     StepCurrent,
     SynapseModel,
+    Uniform,
 )
 from biosim.spiking.recording import Spikes
-from biosim.spiking.start import Joined, Outcome, Start, in_order
-from biosim.wiring import OneToOne, Pairs
+from biosim.spiking.reference import simulate
+from biosim.spiking.start import Joined, Outcome, Start, drawn_start, in_order
+from biosim.wiring import FixedProbability, OneToOne, Pairs
 
 DT = 1e-4
 
@@ -403,9 +404,80 @@ def test_a_nudged_start_differs_in_every_number() -> None:
     np.testing.assert_allclose(moved.variables["e"]["v"], start.variables["e"]["v"], rtol=2e-13)
 
 
+def recurrent(size: int = 60) -> Network:
+    sparse = Sparse(FixedProbability(0.2), "1*mV")
+    drive = PoissonInput("drive", "n", "v", rate="10*Hz", weight="1*mV", n=100)
+    model = replace(LIF, initial={"v": "rand()*10*mV"})
+    return Network(
+        (Population("source", 20, PoissonSource("100*Hz")), Population("n", size, model)),
+        (
+            Projection("nn", "n", "n", "spikes", "v", Kind.SPIKE, 15, sparse),
+            Projection("in", "source", "n", "spikes", "g", Kind.SPIKE, 2, sparse),
+        ),
+        dt=DT,
+        stimuli=(drive,),
+    )
+
+
+def test_a_simulation_is_checked_with_what_it_drew() -> None:
+    lines = check(recurrent(), seed=4, ticks=300)
+    assert lines[0].startswith("delays: a delay of d ticks is one of d - 1 steps in Brian2")
+    assert lines[1] == "replayed in Brian2, which draws otherwise: source, drive"
+    assert lines[2].startswith("every spike is equal: ")
+    assert int(lines[2].split(": ")[1].split()[0]) > 200
+
+
+def test_a_plastic_simulation_is_checked_weight_by_weight() -> None:
+    chance = np.random.default_rng(2)
+    at, who = np.nonzero(chance.random((400, 20)) < 0.02)
+    network = Network(
+        (
+            Population("input", 20, SpikeList(who, at)),
+            Population("output", 5, replace(LIF, threshold="v > 1*mV")),
+        ),
+        (
+            Projection(
+                "in",
+                "input",
+                "output",
+                "spikes",
+                "g",
+                Kind.SPIKE,
+                weights=Sparse(
+                    FixedProbability(0.7),
+                    "4*rand()",
+                    delay=Uniform("0.1*ms", "2*ms"),
+                    synapse=replace(STDP, bounds={"w": (-10.0, 10.0)}),
+                ),
+            ),
+        ),
+        dt=DT,
+    )
+    start = drawn_start(network, 0)
+    ours = checking.simulated(network, start, 0, 400)
+    theirs = run(network, start, 400)
+    parting = compare(ours, theirs)
+    assert parting.same_spikes, parting.lines()
+    assert parting.spikes[1] > len(at) + 20
+    assert parting.weight_difference < 1e-12
+    assert not np.array_equal(ours.synapses["in"]["w"], start.synapses["in"].weights)
+
+
+def test_a_simulation_that_differs_is_told_with_brian2s_own_horizon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def other(network: Network, start: Start, seed: int, ticks: int) -> Outcome:
+        return simulate(network, nudged(start, 0.5), ticks, seed=seed)
+
+    monkeypatch.setattr(checking, "simulated", other)
+    lines = check(recurrent(), seed=4, ticks=100)
+    assert "the spikes part at tick" in lines[2]
+    assert "no matter of rounding" in lines[-1]
+
+
 def test_the_horizon_says_whether_rounding_may_be_the_cause() -> None:
-    assert "parts from itself at tick 70" in _horizon(70)
-    assert "no matter of rounding" in _horizon(None)
+    assert "parts from itself at tick 70" in checking._horizon(70)
+    assert "no matter of rounding" in checking._horizon(None)
 
 
 def test_pairs_that_are_listed_twice_are_two_synapses() -> None:

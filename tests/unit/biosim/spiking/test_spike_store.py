@@ -282,6 +282,7 @@ def test_a_store_that_goes_away_says_so(tmp_path: Path, monkeypatch: pytest.Monk
         patch.setattr(zarr.Array, "__setitem__", full)
         with pytest.raises(OutputError, match=r"No space left .* stays readable"):
             sink.flush()
+    assert merged.committed_tick(zarr.open_group(str(store), mode="r")) == 0
     with monkeypatch.context() as patch:
         patch.setattr(zarr.core.attributes.Attributes, "__setitem__", full)
         with pytest.raises(OutputError, match=r"No space left .* stays readable"):
