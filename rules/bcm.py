@@ -18,7 +18,7 @@ class Bcm(SynapseRule):
     """
 
     source: ClassVar[str] = (
-        "Bienenstock, Cooper & Munro 1982; by spikes: Pfister & Gerstner 2006, eq. 7"
+        "Bienenstock, Cooper & Munro 1982; by spikes: Pfister & Gerstner 2006, mapping to BCM"
     )
     equations: ClassVar[str] = (
         "pre spike: w -= w_ref a2_minus o1 (rate/rho0)^2, then r1 rises;  post spike: w += w_ref "
@@ -28,7 +28,7 @@ class Bcm(SynapseRule):
 
     name: Literal["bcm"] = "bcm"
     w_ref: Quantity = Field(1.0, description="weight that amplitudes are shares of")
-    # The minimal fit to visual cortex (table 4), whose depression is that at rho0 = 10 Hz.
+    # The minimal fit to visual cortex of triplet_stdp, but for the depression.
     a3_plus: float = Field(6.5e-3, ge=0, description="potentiation by post-pre-post")
     tau_plus_ms: float = Field(16.8, gt=0, description="of r1")
     tau_minus_ms: float = Field(33.7, gt=0, description="of o1")

@@ -26,7 +26,9 @@ class Clopath(SynapseRule):
         "pre spike: w -= w_ref a_ltd [u_minus - theta_minus]+, then x rises;  "
         "dw/dt = w_ref a_ltp x [v - theta_plus]+ [u_plus - theta_minus]+"
     )
-    locality: ClassVar[str] = "none beyond spikes of the pre- and voltage of the post-synaptic neuron"
+    locality: ClassVar[str] = (
+        "none beyond spikes of the pre- and voltage of the post-synaptic neuron"
+    )
 
     name: Literal["clopath"] = "clopath"
     a_ltd_per_mv: float = Field(14e-5, ge=0, description="depression, a share of w_max a mV")

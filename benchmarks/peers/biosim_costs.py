@@ -44,8 +44,8 @@ def events(asked: Namespace) -> dict[str, object]:
     """Return the time of a run with or without synapses, and the events in it."""
     neurons = asked.size // IN_DEGREE
     draws = np.random.default_rng(asked.seed)
-    fired = [draws.choice(neurons, SPIKES_A_TICK, replace=False) for _ in range(TICKS)]
-    ticks = np.repeat(np.arange(TICKS), SPIKES_A_TICK)
+    fired = [draws.choice(neurons, SPIKES_A_TICK, replace=False) for _ in range(2 * TICKS)]
+    ticks = np.repeat(np.arange(2 * TICKS), SPIKES_A_TICK)
     projection = Projection(
         "all",
         "source",
@@ -66,12 +66,14 @@ def events(asked: Namespace) -> dict[str, object]:
         dt=DT_S,
     )
     simulation = Simulation(network, seed=asked.seed, threads=asked.threads)
-    simulation.run_to(1)
-    began = time.perf_counter()
-    simulation.run_to(TICKS)
-    taken = time.perf_counter() - began
     assert simulation.machine is not None
-    return {"simulate_s": taken, "events": simulation.machine.synaptic_events}
+    # Memory is taken from the system at first use, which is no cost of an event.
+    simulation.run_to(TICKS)
+    before = simulation.machine.synaptic_events
+    began = time.perf_counter()
+    simulation.run_to(2 * TICKS)
+    taken = time.perf_counter() - began
+    return {"simulate_s": taken, "events": simulation.machine.synaptic_events - before}
 
 
 def silent(asked: Namespace) -> dict[str, object]:
@@ -113,4 +115,5 @@ def main() -> None:
     activity.say(asked, {**COSTS[asked.cost](asked), **activity.memory()})
 
 
-main()
+if __name__ == "__main__":
+    main()

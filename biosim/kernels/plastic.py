@@ -124,7 +124,7 @@ class PlasticText:
         """Return the source of all of them."""
         parts = [self._arrive(), self._spike()]
         if not self._p.eager:
-            parts.append(self._catch_up())
+            parts += [self._full(), self._catch_up()]
         elif self._code.on_post:
             parts.append(self._eager_post())
         if self._code.clock:
@@ -273,18 +273,12 @@ class PlasticText:
         return self._define("arrive", "n, due, tick, t", lines)
 
     def _spike(self) -> str:
-        """Return the function that notes the spikes of post-synaptic neurons.
-
-        It stops before one whose oldest spike some row may still have to catch up with, and
-        returns how many it has dealt with.
-        """
+        """Return the function that notes the spikes of post-synaptic neurons."""
         code, p = self._code, self._p
         names = {x: f"c_{x}[j]" for x in p.of_post}
         names |= {a.name: f"n_{a.name}" for a in code.post_prelude}
         body = ["if ids[s] < first_id or ids[s] >= end_id:", "    continue"]
         body += ["j = np.int64(ids[s]) - first_id + base"]
-        if not p.eager:
-            body += [f"if {_past('history', HISTORY - 1)} >= floor[0]:", "    return s"]
         body += [f"n_{a.name} = F({self._print(a.expression, names)})" for a in code.post_prelude]
         shifted = ["history", *(f"h_{x}" for x in p.kept)]
         if not p.eager:
@@ -296,8 +290,24 @@ class PlasticText:
             f"c_{t.name}[j] = {names.get(code.post_final.get(t.name, t.name), f'c_{t.name}[j]')}"
             for t in code.post_traces
         ]
-        lines = ["for s in range(s0, n):", *(f"    {line}" for line in body), "return n"]
-        return self._define("spike", "s0, n, ids, first_id, end_id, floor, tick", lines)
+        lines = ["for s in range(n):", *(f"    {line}" for line in body)]
+        return self._define("spike", "n, ids, first_id, end_id, tick", lines)
+
+    def _full(self) -> str:
+        """Return the function that tells whether a spike would be forgotten too early.
+
+        It is asked before any spike of a tick is noted, so that rows catch up with all spikes of
+        the ticks before, and none of this one.
+        """
+        lines = [
+            "for s in range(n):",
+            "    if ids[s] >= first_id and ids[s] < end_id:",
+            "        j = np.int64(ids[s]) - first_id + base",
+            f"        if {_past('history', HISTORY - 1)} >= floor[0]:",
+            "            return True",
+            "return False",
+        ]
+        return self._define("full", "n, ids, first_id, end_id, floor", lines)
 
     def _catch_up(self) -> str:
         """Return the function with which all rows catch up with all spikes before `tick`."""

@@ -213,24 +213,19 @@ class Program:
 
     def _spiked(self, plastic: PlasticCode, wait: int) -> list[str]:
         p, prefix = plastic.number, f"plastic{plastic.number}"
-        names = self._take(prefix, ["first", "end", "floor"])
-        rest = f"{', '.join(names)}, tick, {self._synapses(plastic)}"
-        lines = [
-            f"at = (tick - 1 - {wait}) % depth",
-            "total = counts[me, at]",
-            f"done = spike_{p}(0, total, ids[me, at], {rest})",
-        ]
-        if plastic.eager:
-            if not plastic.code.on_post:
-                return lines
-            who = f"total, ids[me, at], {names[0]}, {names[1]}, tick"
-            return [*lines, "if total > 0:", f"    on_post_{p}({who}, {self._synapses(plastic)})"]
-        return [
-            *lines,
-            "while done < total:",
-            f"    catch_up_{p}(tick, {names[2]}, {self._synapses(plastic)})",
-            f"    done = spike_{p}(done, total, ids[me, at], {rest})",
-        ]
+        first, end, floor = self._take(prefix, ["first", "end", "floor"])
+        rest = self._synapses(plastic)
+        who = f"total, ids[me, at], {first}, {end}"
+        lines = [f"at = (tick - 1 - {wait}) % depth", "total = counts[me, at]"]
+        if not plastic.eager:
+            lines += [
+                f"if full_{p}({who}, {floor}, {rest}):",
+                f"    catch_up_{p}(tick, {floor}, {rest})",
+            ]
+        lines.append(f"spike_{p}({who}, tick, {rest})")
+        if plastic.eager and plastic.code.on_post:
+            lines += ["if total > 0:", f"    on_post_{p}({who}, tick, {rest})"]
+        return lines
 
     def _clock(self, plastic: PlasticCode, precision: Precision) -> list[str]:
         p, code = plastic.number, plastic.code

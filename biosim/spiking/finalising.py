@@ -42,6 +42,7 @@ CHUNK = 1 << 16
 SHARD = 1 << 20
 BUCKET = 1 << 23
 BUFFER_VALUES = 1 << 23
+# Steps that grow slowly shrink best by bytes; everything else, a neuron's steps too, by bits.
 STEPS = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
 VALUES = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
 
@@ -117,7 +118,7 @@ def _spikes(stream: zarr.Group, committed: int) -> dict[str, Any]:
         "neuron_edge",
         {"long_name": "position of the first spike of each neuron"},
     )
-    sorted_step = _events(stream, "by_neuron/step", total, np.int64, STEPS, when)
+    sorted_step = _events(stream, "by_neuron/step", total, np.int64, VALUES, when)
     rest = np.empty(0, np.int64)
     at = 0
     parts = held or (

@@ -28,7 +28,7 @@ from scenarios.spiking.schema import (
     SpikingScenario,
 )
 from scenarios.spiking.spike_lists import spike_list
-from scenarios.spiking.values import Values
+from scenarios.spiking.values import Values, tidy
 
 
 class Described:
@@ -102,9 +102,9 @@ class Described:
         if rate is not None:
             own["expected_rate_hz"] = self._values.number(rate, place, "expected_rate", "Hz")
         return Spiking(
-            **own,
-            constants={**self._values.used(texts), **constants},
-            initial=initial,
+            **{**own, "refractory": tidy(own["refractory"])},
+            constants={**self._values.used(texts), **_tidied(constants)},
+            initial=_tidied(initial),
             integration=shared.integration if table.integration == "auto" else table.integration,
         )
 
@@ -254,6 +254,10 @@ def _check_names(scenario: SpikingScenario) -> None:
 
 def _listed(names: str | tuple[str, ...]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else names
+
+
+def _tidied(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tidy(value) for name, value in values.items()}
 
 
 def _first(*values: Any) -> Any:

@@ -26,7 +26,7 @@ from biosim.wiring import (
 )
 from scenarios.spiking.schema import Drawn, Plasticity, ProjectionTable
 from scenarios.spiking.schema import Wiring as WiringTable
-from scenarios.spiking.values import Values, of_a_synapse
+from scenarios.spiking.values import Values, of_a_synapse, tidy
 
 
 def projections(
@@ -213,7 +213,10 @@ def _synapse(given: Plasticity, place: str, values: Values) -> SynapseModel:
         model=given.model,
         on_pre=given.on_pre,
         on_post=given.on_post,
-        constants={**values.used((*texts, *given.initial.values())), **given.constants},
+        constants={
+            **values.used(texts),
+            **{name: tidy(value) for name, value in given.constants.items()},
+        },
         initial={name: values.filled(value) for name, value in given.initial.items()},
         bounds=bounds,  # type: ignore[arg-type]
     )

@@ -19,6 +19,7 @@ TOLERANCE = 1e-6
 """Ticks by which a given time may miss a whole number of them."""
 
 _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
+_SECONDS = re.compile(r"(?<![\w.])([\d.]+(?:[eE][-+]?\d+)?)(\s*\*?\s*)s\b")
 _OF_A_SYNAPSE = {"i", "j", "N_pre", "N_post", "rand", "randn"}
 
 
@@ -37,9 +38,9 @@ class Values:
     """
 
     def __init__(self, constants: Mapping[str, Quantity], dt: str) -> None:
-        self._constants = constants
+        self._constants = {name: tidy(value) for name, value in constants.items()}
         try:
-            evaluated(constants, "constants")
+            evaluated(self._constants, "constants")
         except BiosimError as problem:
             raise ScenarioError(str(problem).replace("constants, constant ", "constants, ")) from None
         self.dt_s = self.seconds(dt, "", "dt")
@@ -67,7 +68,7 @@ class Values:
             constant = self._constants.get(found[0])
             return found[0] if constant is None else f"({self.filled(constant)})"
 
-        return _NAME.sub(put_in, with_product(value))
+        return _NAME.sub(put_in, with_product(tidy(value)))
 
     def number(self, value: Quantity, table: str, key: str, unit: str = "1") -> float:
         """Return a number in the SI unit given.
@@ -84,7 +85,7 @@ class Values:
         place = f"{table}.{key}" if table else key
         try:
             found = evaluate_value(
-                value, unit, whose=table, place=key, constants=self.used([value])
+                tidy(value), unit, whose=table, place=key, constants=self.used([value])
             )
         except BiosimError as problem:
             said = str(problem).removeprefix(f"{table}, {key}").lstrip()
@@ -136,12 +137,17 @@ class Values:
         from biosim.equations.brian import brian
 
         try:
-            constants = {**self.used([value]), "value_itself": value}
+            constants = {**self.used([value]), "value_itself": tidy(value)}
             number, dimension = evaluated(constants, table)["value_itself"]
         except BiosimError as problem:
             said = str(problem).removeprefix(f"{table}, constant 'value_itself'")
             raise ScenarioError(f"{table}.{key} {value!r}{said}") from None
         return brian().Quantity.with_dimensions(number, dimension)
+
+
+def tidy(value: Any) -> Any:
+    """Return a text with `second` for the `s` behind a number, which Brian2 does not know."""
+    return _SECONDS.sub(r"\1\2second", value) if isinstance(value, str) else value
 
 
 def of_a_synapse(text: str) -> bool:

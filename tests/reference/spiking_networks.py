@@ -167,12 +167,17 @@ def cobahh(n: int = 400, seed: int = 0) -> Network:
 
 
 def feed_forward_stdp(
-    n_pre: int = 60, n_post: int = 20, ticks: int = 3000, rate: float = 40.0, seed: int = 0
+    n_pre: int = 60,
+    n_post: int = 20,
+    ticks: int = 3000,
+    rate: float = 40.0,
+    forced: int = 20,
+    seed: int = 0,
 ) -> Network:
     """Listed spikes to LIF neurons by plastic synapses of delays 1 to 20 ticks.
 
-    Coincidences are forced: each target is made to spike by a strong one of its own, at ticks at
-    which a spike of some source arrives, so that on_pre and on_post fall on one tick.
+    Coincidences are forced, about so many a target: it is made to spike by a strong synapse at
+    ticks after which a spike of some source arrives, so that on_pre and on_post fall on one tick.
     """
     chance = np.random.default_rng(seed)
     fire = chance.random((ticks, n_pre)) < rate * DT
@@ -182,13 +187,13 @@ def feed_forward_stdp(
     delay = chance.integers(1, 21, len(sources))
     # A spike forced at tick k meets, at tick k + 1, what was sent at tick k + 1 - delay. The
     # forcing spike itself takes a tick, and the target then spikes in the tick of its arrival.
-    forced = set()
-    for k in chance.choice(len(at), min(len(at), 12 * n_post), replace=False):
+    forcing = set()
+    for k in chance.choice(len(at), min(len(at), forced * n_post), replace=False):
         synapse = chance.choice(np.flatnonzero(sources == who[k]))
         tick = int(at[k] + delay[synapse] - 2)
         if 0 <= tick < ticks:
-            forced.add((tick, int(targets[synapse])))
-    listed = np.array(sorted(forced), dtype=np.int64).reshape(-1, 2)
+            forcing.add((tick, int(targets[synapse])))
+    listed = np.array(sorted(forcing), dtype=np.int64).reshape(-1, 2)
     neuron = Spiking(
         "dv/dt = (ge - v)/taum : volt (unless refractory)\ndge/dt = -ge/taue : volt",
         threshold="v > 10*mV",
