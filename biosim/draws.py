@@ -73,7 +73,7 @@ class Draws:
             ),
             self.key,
         )
-        return np.stack(four, axis=-1).reshape(entity.shape[0], -1)[:, :n]
+        return np.stack(four, axis=-1).reshape(entity.shape[0], 4 * place.size)[:, :n]
 
     def uniform(self, entities: npt.ArrayLike, n: int, counter: int = 0) -> npt.NDArray[np.float64]:
         """Return (n_entities, n) numbers in the open interval (0, 1)."""
@@ -86,7 +86,7 @@ class Draws:
         radius = np.sqrt(-2.0 * np.log(u[:, 0::2]))
         angle = 2.0 * np.pi * u[:, 1::2]
         both = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-        return both.reshape(len(u), -1)[:, :n]
+        return both.reshape(len(u), 2 * pairs)[:, :n]
 
     def order(self, n: int, counter: int = 0) -> npt.NDArray[np.int64]:
         """Return a permutation of 0..n-1: entities sorted by a word of their own."""

@@ -242,14 +242,15 @@ class PlasticText:
         code, p = self._code, self._p
         names = {t.name: f"n_{t.name}" for t in code.pre_traces}
         names |= {a.name: f"n_{a.name}" for a in code.pre_prelude}
-        names |= {x: f"c_{x}[j]" for x in p.of_post}
+        names |= {x: f"d_{x}[m]" if p.dense else f"c_{x}[j]" for x in p.of_post}
         lines = ["events = 0", "over = False", "for r in range(n):", "    run = due[r]"]
         body = ["before, since = np.int32(last[run]), np.int32(seen[run])"]
         body += self._pre_at("n", "np.int64(tick - before)")
-        body += self._laid_out()
+        body += [] if p.eager else self._laid_out()
         for a in code.pre_prelude:
             body.append(f"n_{a.name} = F({self._print(a.expression, names)})")
-        each = [self._target(), *self._loaded()]
+        each = [] if p.dense else ["j = slots[m]"]
+        each += self._loaded()
         each += [] if p.eager else self._pending()
         each += self._own_at("tick")
         # An effect sees the synapse as it is at its place in the code: names of versions.
@@ -259,12 +260,16 @@ class PlasticText:
             each += [
                 f"amount = nearest({self._print(effect.expression, names)} * per_{r})",
                 f"over |= abs(amount) > most_{r}",
-                f"in_{r}[j] += I(amount)",
+                f"d_in_{r}[m] += I(amount)" if p.dense else f"in_{r}[j] += I(amount)",
             ]
         each += [f"r_{x}[m] = v_{x}" for x in self._written(code.on_pre, code.on_post)]
         if code.own_traces:
             each.append("since_own[m] = tick")
         body += self._sliced()
+        if p.dense:
+            # Parts in step with the run's: offsets in the loop would not be vectorised.
+            body += [f"d_{x} = c_{x}[base : base + final - first]" for x in p.of_post]
+            body += [f"d_in_{r} = in_{r}[base : base + final - first]" for r in p.receptors]
         body += ["for m in range(final - first):", *(f"    {line}" for line in each)]
         body += [f"b_{t.name}[run] = n_{code.pre_final.get(t.name, t.name)}" for t in code.pre_traces]
         body += ["last[run] = tick", "seen[run] = tick", "events += start[run + 1] - start[run]"]

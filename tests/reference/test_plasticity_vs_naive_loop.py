@@ -1,0 +1,283 @@
+"""Every rule in the machine equals a loop over synapses and events.
+
+Trains are random, delays are mixed, some sources are silent for longer than anything the machine
+remembers, and more than a thousand arrivals fall into the tick of their target's own spike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from biosim import Simulation
+from biosim.events import Kind
+from biosim.network import Network, Population, Projection
+from biosim.ranks import PretendRanks
+from biosim.spiking.description import Sparse, SpikeList, Spiking, SynapseModel
+from biosim.spiking.recording import MemorySink, Recording, SpikeRecord, WeightRecord
+from biosim.wiring import AllToAll, OneToOne, Pairs
+from rules.bcm import Bcm
+from rules.clopath import Clopath
+from rules.homeostasis import Homeostasis
+from rules.inhibitory_stdp import InhibitoryStdp
+from rules.reward_stdp import RewardStdp
+from rules.stdp import Stdp
+from rules.triplet_stdp import TripletStdp
+from tests.reference import naive_synapses as naive
+
+DT = naive.DT
+SOURCES, TARGETS = 16, 10
+LONGEST = 20
+PAIR = {"a_plus": 0.02, "a_minus": 0.021, "tau_plus_ms": 17.0, "tau_minus_ms": 34.0}
+AMPLITUDES = {"a2_plus": 0.005, "a3_plus": 0.062, "a2_minus": 0.07, "a3_minus": 0.023}
+TIMES = {"tau_x_ms": 101.0, "tau_y_ms": 125.0}
+OWN = SynapseModel(
+    model="""w : 1
+    dr/dt = -r/(20*ms) : 1 (event-driven)
+    dattention/dt = -attention/(300*ms) : 1 (clock-driven, shared)""",
+    on_pre="receptor += w; r += 1",
+    on_post="w = clip(w + 0.05*attention*r - 0.02, 0, 1)",
+    bounds={"w": (0, 1)},
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A rule in the machine and by hand; `ticks` is how long both can take."""
+
+    synapse: Callable[[], SynapseModel]
+    by_hand: naive.Naive
+    ticks: int = 9000
+    modulator: str | None = None
+    neuron: Callable[[Spiking], Spiking] = lambda model: model
+    swap_shows: bool = True
+
+
+def additive(pairing: str) -> Case:
+    rule = Stdp(pairing=pairing, **PAIR)  # type: ignore[arg-type]
+    return Case(rule.synapse, naive.pair(lambda w: 0.02, lambda w: 0.021, pairing))
+
+
+def of_triplets(pairing: str) -> Case:
+    rule = TripletStdp(pairing=pairing, w_max=1.0, **AMPLITUDES, **TIMES)  # type: ignore[arg-type]
+    return Case(rule.synapse, naive.triplet(pairing))
+
+
+CASES = {
+    "stdp additive": additive("all"),
+    "stdp nearest": additive("nearest"),
+    "stdp immediate": additive("immediate"),
+    "stdp multiplicative": Case(
+        Stdp(weights="multiplicative", **PAIR).synapse,
+        naive.pair(lambda w: 0.02 * (1 - w), lambda w: 0.021 * w, "all"),
+    ),
+    "stdp power law": Case(
+        Stdp(weights="power_law", mu=0.4, w_ref=0.1, **PAIR).synapse,
+        naive.pair(lambda w: 0.002 * (w / 0.1) ** 0.4, lambda w: 0.021 * w, "all"),
+    ),
+    "triplet_stdp": of_triplets("all"),
+    "triplet_stdp nearest": of_triplets("nearest"),
+    "inhibitory_stdp": Case(InhibitoryStdp(eta=0.02, rho0_hz=12.0).synapse, naive.inhibitory()),
+    "bcm": Case(Bcm(a3_plus=0.065, rho0_hz=30.0, tau_rate_ms=500.0).synapse, naive.bcm()),
+    "reward_stdp": Case(
+        RewardStdp(rate_hz=2.0, tau_c_ms=400.0, tau_minus_ms=25.0, baseline=0.1).synapse,
+        naive.reward(),
+        ticks=4000,
+        modulator="dopamine",
+    ),
+    "homeostasis": Case(
+        Homeostasis(rho0_hz=30.0, tau_w_ms=2000.0, tau_rate_ms=500.0).synapse,
+        naive.scaling(),
+        ticks=4000,
+        swap_shows=False,  # a post spike changes nothing that an arrival reads
+    ),
+    "clopath": Case(
+        Clopath().synapse,
+        naive.voltage(),
+        ticks=4000,
+        neuron=lambda model: replace(Clopath().neuron(model), method="euler"),
+        swap_shows=False,  # a post spike does nothing
+    ),
+    "five lines of one's own": Case(
+        lambda: OWN, naive.own(), ticks=4000, modulator="attention"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Trains:
+    """Spikes and synapses of a run."""
+
+    pre: list[np.ndarray]
+    post: list[np.ndarray]
+    synapses: list[tuple[int, int, int, float]]
+    ticks: int
+    modulated: dict[int, float]
+    targets: int = TARGETS
+
+
+def trains(ticks: int, targets: int = TARGETS, dense: bool = False, seed: int = 3) -> Trains:
+    draw = np.random.default_rng(seed)
+    pre = [np.flatnonzero(draw.random(ticks) < 0.06) for _ in range(SOURCES)]
+    # The neurons of the post population spike together now and then.
+    together = np.flatnonzero(draw.random(ticks) < 0.02)
+    post = [
+        np.union1d(np.flatnonzero(draw.random(ticks) < 0.05), together) for _ in range(targets)
+    ]
+    pre[0] = pre[0][:1]
+    pre[1] = pre[1][(pre[1] < 200) | (pre[1] > ticks - 200)]  # silent for longer than REACH
+    pre[2] = pre[2][::20]  # dozens of post spikes between two arrivals
+    post = [spikes[(spikes > 2) & (spikes < ticks - 2)] for spikes in post]
+    synapses = [
+        (i, j, 5 if dense else int(draw.integers(1, LONGEST + 1)), float(draw.uniform(0.2, 0.8)))
+        for j in range(targets)
+        for i in range(SOURCES)
+        if dense or draw.random() < 0.8
+    ]
+    modulated = {k: float(draw.uniform(0.2, 1.0)) for k in range(150, ticks, 377)}
+    return Trains(pre, post, synapses, ticks, modulated)
+
+
+def listed(spikes: list[np.ndarray], shift: int = 0) -> SpikeList:
+    ticks = np.concatenate(spikes) + shift
+    neurons = np.repeat(np.arange(len(spikes)), [len(s) for s in spikes])
+    order = np.lexsort((neurons, ticks))
+    return SpikeList(neurons[order], ticks[order])
+
+
+def network(case: Case, run: Trains, dense: bool = False) -> Network:
+    """Teachers make the targets spike when they should, through synapses of their own."""
+    model = case.neuron(
+        Spiking(
+            # The voltage is what the machine integrates like the loop, `teacher` what decides.
+            model="dv/dt = (-70*mV - v)/(20*ms) : volt\nteacher : 1\ngot : 1",
+            threshold="teacher > 0.5",
+            reset="teacher -= 1",
+            method="euler",
+            initial={name: "-70*mV" for name in ("v",)},
+        )
+    )
+    if "u_plus" in model.model:
+        model = replace(model, initial={x: "-70*mV" for x in ("v", "u_minus", "u_plus")})
+    columns = [np.array(column) for column in zip(*run.synapses, strict=True)]
+    wiring: Any = Pairs(columns[0], columns[1])
+    delay: Any = columns[2] * DT
+    weight: Any = columns[3]
+    if dense:
+        wiring, delay, weight = AllToAll(), 5 * DT, "0.2 + 0.6*rand()"
+    n = len(run.post)
+    teach = {"source": "teacher", "target": "post", "carries": "spikes", "kind": Kind.SPIKE}
+    return Network(
+        (
+            Population("pre", SOURCES, listed(run.pre)),
+            Population("teacher", n, listed(run.post, -1)),
+            Population("post", n, model),
+        ),
+        (
+            Projection(
+                "learns",
+                "pre",
+                "post",
+                "spikes",
+                "got",
+                Kind.SPIKE,
+                1,
+                Sparse(wiring, weight, delay, case.synapse()),
+            ),
+            Projection("spikes", receptor="teacher", delay=1, weights=Sparse(OneToOne(), 1.0), **teach),
+            Projection("kicks", receptor="v", delay=1, weights=Sparse(OneToOne(), "60*mV"), **teach),
+        ),
+        dt=DT,
+    )
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the machine made of it: weights by (target, source), and what targets got."""
+
+    weights: np.ndarray
+    start: np.ndarray
+    got: np.ndarray
+    spikes: list[np.ndarray]
+
+
+def in_machine(
+    case: Case,
+    run: Trains,
+    dense: bool = False,
+    ranks: int = 1,
+    threads: int = 1,
+    dtype: torch.dtype = torch.float64,
+) -> Found:
+    sink = MemorySink()
+    got: list[Any] = [None] * ranks
+
+    def program(mine: Any) -> None:
+        sim = Simulation(
+            network(case, run, dense),
+            seed=1,
+            dtype=dtype,
+            ranks=mine,
+            threads=threads,
+            recording=Recording(
+                spikes=(SpikeRecord("post"),), weights=(WeightRecord("learns", run.ticks),)
+            ),
+            sink=sink,
+        )
+        assert sim.machine is not None
+        start = [sim.machine._bindings[t].plastic[0].variable("w").copy() for t in range(threads)]
+        if case.modulator is not None:
+            for tick, amount in run.modulated.items():
+                sim.run_to(tick)
+                sim.machine.modulate("learns", case.modulator, amount)
+        sim.run_to(run.ticks)
+        # Input of the last tick has arrived but is not yet applied in tick `ticks`.
+        got[mine.rank] = (
+            np.concatenate([shard.variable(2, "got") for shard in sim.machine.shards]),
+            start,
+        )
+
+    PretendRanks(ranks).run(program)
+    weights = sink.weights["learns"]
+    spikes = sink.spikes["post"]
+    return Found(
+        weights.values["w"][-1],
+        got[0][1][0],
+        np.concatenate([part[0] for part in got]),
+        [np.asarray(spikes.ticks[spikes.neurons == j]) for j in range(len(run.post))],
+    )
+
+
+def by_hand(case: Case, run: Trains, start: np.ndarray, swapped: bool = False) -> tuple[Any, ...]:
+    synapses = [(i, j, d, w) for (i, j, d, _), w in zip(run.synapses, start, strict=True)]
+    return naive.simulate(
+        case.by_hand,
+        synapses,
+        run.pre,
+        run.post,
+        run.ticks,
+        kick=0.06,
+        modulated=run.modulated,
+        swapped=swapped,
+    )
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_the_machine_equals_the_loop(name: str) -> None:
+    case = CASES[name]
+    run = trains(case.ticks)
+    start = np.array([w for *_, w in run.synapses])
+    found = in_machine(case, run)
+    for spikes, asked in zip(found.spikes, run.post, strict=True):
+        np.testing.assert_array_equal(spikes, asked)
+    weights, got, coincidences = by_hand(case, run, start)
+    assert coincidences >= 1000
+    assert np.ptp(weights) > 0.1
+    assert abs(weights - start).max() > 0.1
+    np.testing.assert_allclose(found.weights, weights, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found.got, got, rtol=1e-9)
