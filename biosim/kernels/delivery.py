@@ -17,8 +17,11 @@ from biosim.kernels.prefetch import prefetch
 
 compiled = njit(nogil=True, error_model="numpy")
 
-AHEAD = 4
+AHEAD = 8
 """Runs whose synapses are fetched before they are needed."""
+
+SLOTS_A_LINE, WEIGHTS_A_LINE = 32, 16
+"""Numbers that a line of the cache holds, of 2 and of 4 bytes."""
 
 
 @compiled
@@ -133,9 +136,11 @@ def deliver_due_each(n: Any, due: Any, start: Any, slot: Any, weight: Any, acc: 
     events = 0
     for r in range(n):
         if r + AHEAD < n:
-            first = start[due[r + AHEAD]]
-            prefetch(slot, first)
-            prefetch(weight, first)
+            first, last = start[due[r + AHEAD]], start[due[r + AHEAD] + 1]
+            for m in range(first, last, SLOTS_A_LINE):
+                prefetch(slot, m)
+            for m in range(first, last, WEIGHTS_A_LINE):
+                prefetch(weight, m)
         run = due[r]
         targets, weights = slot[start[run] : start[run + 1]], weight[start[run] : start[run + 1]]
         for m in range(targets.shape[0]):
