@@ -167,7 +167,7 @@ def brunel(network: Brunel, synapses: bool, as_nest: bool) -> Described:
         for target in ("e", "i")
     ]
     if network.stdp:
-        rule = stdp(network.stdp, 2 * delay - 1 if as_nest else 0)
+        rule = stdp(network.stdp, f"{network.j_mv}*mV", delay, as_nest)
         wiring = FixedInDegree(network.from_excitatory)
         pathways[0] = ("e", "e", Sparse(wiring, f"{network.j_mv}*mV", synapse=rule))
     projections = [
@@ -178,16 +178,24 @@ def brunel(network: Brunel, synapses: bool, as_nest: bool) -> Described:
     return Described(populations, tuple(projections), dt=DT_MS / 1000, stimuli=external)
 
 
-def stdp(rule: Stdp, delay_post: int) -> SynapseModel:
+def stdp(rule: Stdp, start: str, delay: int, as_nest: bool) -> SynapseModel:
+    """Return the pair rule in biosim's convention or in NEST's; see brian2_networks.py."""
+    model = """w : volt
+               dpre/dt = -pre / tau_plus : 1 (event-driven)
+               dpost/dt = -post / tau_minus : 1 (event-driven)"""
+    on_pre = """w = clip(w - a_minus * post, 0*volt, w_max)
+                v_post += w
+                pre += 1"""
+    on_post = """w = clip(w + a_plus * pre, 0*volt, w_max)
+                 post += 1"""
+    if as_nest:
+        model += "\nseen : volt\narrival : second"
+        on_pre += "\nseen = w\narrival = t"
+        on_post = on_post.replace("a_plus * pre", "a_plus * (pre - int(t - arrival < 0.05*ms))")
     return SynapseModel(
-        model="""w : volt
-                 dpre/dt = -pre / tau_plus : 1 (event-driven)
-                 dpost/dt = -post / tau_minus : 1 (event-driven)""",
-        on_pre="""w = clip(w - a_minus * post, 0*volt, w_max)
-                  v_post += w
-                  pre += 1""",
-        on_post="""w = clip(w + a_plus * pre, 0*volt, w_max)
-                   post += 1""",
+        model=model,
+        on_pre=on_pre,
+        on_post=on_post,
         constants={
             "tau_plus": f"{rule.tau_plus_ms}*ms",
             "tau_minus": f"{rule.tau_minus_ms}*ms",
@@ -195,8 +203,9 @@ def stdp(rule: Stdp, delay_post: int) -> SynapseModel:
             "a_minus": f"{rule.a_minus_mv}*mV",
             "w_max": f"{rule.w_max_mv}*mV",
         },
+        initial={"seen": start, "arrival": "-1*second"} if as_nest else {},
         bounds={"w": ("0*mV", f"{rule.w_max_mv}*mV")},
-        delay_post=delay_post,
+        delay_post=2 * delay - 1 if as_nest else 0,
     )
 
 
@@ -233,7 +242,8 @@ def of_recorded(sink: MemorySink, network: Network, seconds: float) -> Mapping[s
         activity.of_spikes(times, neurons.astype(np.int64), network.neurons, seconds)
     )
     if "e to e" in sink.weights:
-        w = sink.weights["e to e"].values["w"][-1]
+        values = sink.weights["e to e"].values
+        w = values.get("seen", values["w"])[-1]
         found |= activity.of_weights(np.asarray(w, np.float64) * 1000)
     return found
 

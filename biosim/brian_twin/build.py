@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 
 from biosim.equations.scope import evaluated
-from biosim.events import Kind
 from biosim.network import Network, NetworkError, Population, Projection
 from biosim.spiking.description import (
     PoissonInput,
@@ -164,11 +163,7 @@ def _generator(
 
 def _synapses(built: Built, projection: Projection, start: Start) -> Any:
     name, brian2, sparse = projection.name, built.brian2, projection.weights
-    if projection.kind != Kind.SPIKE or not isinstance(sparse, Sparse):
-        raise NetworkError(
-            f"projection {name!r} carries no spikes along sparse synapses, so it has no twin in "
-            "Brian2"
-        )
+    assert isinstance(sparse, Sparse)  # spiking populations take nothing else
     if name not in start.synapses:
         raise NetworkError(f"the start has no synapses for projection {name!r}; give them")
     joined = start.synapses[name]

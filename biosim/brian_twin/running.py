@@ -127,8 +127,9 @@ def _advance(built: Built, whole: Any, currents: Sequence[StepCurrent], ticks: i
 
 def _stop_before_delivery(built: Built) -> None:
     for synapses in built.synapses.values():
-        for pathway in synapses._pathways:
-            pathway.active = False
+        for pathway in (synapses.pre, getattr(synapses, "post", None)):
+            if pathway is not None:
+                pathway.active = False
     for group in built.groups.values():
         for resetter in getattr(group, "resetter", {}).values():
             resetter.active = False

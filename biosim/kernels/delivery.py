@@ -11,11 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from biosim.kernels.decorators import compiled
 from biosim.kernels.prefetch import prefetch
-
-compiled = njit(nogil=True, error_model="numpy")
 
 AHEAD = 8
 """Runs whose synapses are fetched before they are needed."""

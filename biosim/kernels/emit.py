@@ -31,7 +31,9 @@ class _Printer(ast.NodeVisitor):
         if isinstance(node.value, bool):
             return repr(node.value)
         if isinstance(node.value, int | float):
-            return f"F({float(node.value)!r})"
+            # Infinity is written as 1e999, whose repr is a name.
+            value = float(node.value)
+            return "F(np.inf)" if value == float("inf") else f"F({value!r})"
         raise ValueError(f"{node.value!r} is no number")
 
     def visit_Name(self, node: ast.Name) -> str:

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import float32, float64, int32, int64, njit, types
-from numba.extending import intrinsic
+from numba import float32, float64, int32, int64, types
 
-inlined = njit(inline="always", error_model="numpy")
+from biosim.kernels.decorators import inlined, intrinsic
 
 _LOG2_E = math.log2(math.e)
 # ln 2 in two parts; the first has zeros at its end, so that n x LN2_HIGH is exact.

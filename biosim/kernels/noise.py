@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-compiled = njit(nogil=True, error_model="numpy")
+from biosim.kernels.decorators import compiled
 
 BLOCK = 256
 """Neurons that are always owned together."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from biosim.kernels.decorators import cached, inlined
 
 _MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW, _HALF_WORD = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-@njit(inline="always", error_model="numpy")
+@inlined
 def words(k0: Any, k1: Any, c0: Any, c1: Any, c2: Any, c3: Any) -> Any:
     """Return four uint32 words of the counter (c0, c1, c2, c3) under the key (k0, k1).
 
@@ -33,7 +34,7 @@ def words(k0: Any, k1: Any, c0: Any, c1: Any, c2: Any, c3: Any) -> Any:
     return np.uint32(a), np.uint32(b), np.uint32(c), np.uint32(d)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@cached
 def fill_planes(k0: Any, k1: Any, entity: Any, counter: Any, first: Any, planes: Any) -> None:
     """Fill planes, uint32 (4, n): word 4 (first + i) + k of an entity stands at [k, i].
 

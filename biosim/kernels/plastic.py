@@ -74,8 +74,9 @@ class PlasticCode:
 
     @cached_property
     def kept(self) -> list[str]:
-        """What a post-synaptic spike is remembered with: what `on_post` reads of its neuron."""
+        """What a post-synaptic spike is remembered with: all that `on_post` reads and that changes."""
         known = {a.name for a in self.code.post_prelude} | set(self.of_post)
+        known |= {v.name for v in self.code.shared_variables} | {"t"}
         used = {name for a in self.code.on_post for name in names_in(a.expression)}
         return sorted(used & known)
 
@@ -205,12 +206,18 @@ class PlasticText:
             f"if near and {_past('history', AT_ONCE)} < since:",
             *(f"    {line}" for line in few),
             "else:",
-            "    h = 0",
-            f"    while h < {HISTORY} and {_past('history', 'h')} >= since:",
-            "        h += 1",
-            "    while h > 0:",
-            "        h -= 1",
-            *(f"        {line}" for line in self._missed("h")),
+            *(f"    {line}" for line in self._pending_many()),
+        ]
+
+    def _pending_many(self) -> list[str]:
+        """Return lines that do the same for any number of spikes."""
+        return [
+            "h = 0",
+            f"while h < {HISTORY} and {_past('history', 'h')} >= since:",
+            "    h += 1",
+            "while h > 0:",
+            "    h -= 1",
+            *(f"    {line}" for line in self._missed("h")),
         ]
 
     def _missed(self, h: int | str) -> list[str]:
@@ -296,7 +303,7 @@ class PlasticText:
             for t in code.post_traces
         ]
         lines = ["for s in range(n):", *(f"    {line}" for line in body)]
-        return self._define("spike", "n, ids, first_id, end_id, tick", lines)
+        return self._define("spike", "n, ids, first_id, end_id, tick, t", lines)
 
     def _full(self) -> str:
         """Return the function that tells whether a spike would be forgotten too early.
@@ -316,12 +323,12 @@ class PlasticText:
 
     def _catch_up(self) -> str:
         """Return the function with which all rows catch up with all spikes before `tick`."""
-        each = ["j = slots[m]", *self._loaded(), *self._pending()]
+        each = ["j = slots[m]", *self._loaded(), *self._pending_many()]
         each += [f"r_{x}[m] = v_{x}" for x in self._written(self._code.on_post)]
         lines = [
             "for run in range(last.shape[0]):",
             "    before, since = np.int32(last[run]), np.int32(seen[run])",
-            *(f"    {line}" for line in (*self._laid_out(), *self._sliced())),
+            *(f"    {line}" for line in self._sliced()),
             "    for m in range(final - first):",
             *(f"        {line}" for line in each),
             "    seen[run] = tick",

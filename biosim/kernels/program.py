@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from biosim.kernels.emit import Precision, printed
 from biosim.kernels.event_sheets import LISTS, update_event_text
 from biosim.kernels.plastic import PlasticCode, PlasticText
-from biosim.kernels.sheets import SheetCode, sample_text, settle_text, update_text
+from biosim.kernels.sheets import SheetCode, apply_text, sample_text, settle_text, update_text
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,12 @@ class Program:
             lines += self._sample(i, sample.sheet, sheet)
         for i, draw in enumerate(code.draws):
             lines += self._draw(i, draw)
+        if any(plastic.code.clock and plastic.code.reads_post for plastic, _, _ in code.plastic):
+            for i, sheet in enumerate(code.sheets):
+                if sheet.receptors and not sheet.event:
+                    functions.append(apply_text(sheet, f"apply_{i}"))
+                    (n,) = self._take(f"own{i}", ["n"])
+                    lines.append(f"apply_{i}({n}, {self._sheet(i, sheet)})")
         for plastic, _, _ in code.plastic:
             lines += self._clock(plastic, precision)
         lines.append("m = 0")
@@ -124,6 +130,7 @@ class Program:
                 "    for tick in range(t0, t1):",
                 "        place = tick % depth",
                 "        t = F(tick * DT)",
+                "        late = F((tick - 1) * DT)",  # events end what the last tick began
                 *(f"        {line}" for line in lines),
                 "        counts[me, place] = m",
                 "        if threads > 1 and (tick + 1 - t0) % lookahead == 0:",
@@ -148,7 +155,7 @@ class Program:
         weights = "weight" if store.each else "run_weight"
         how = "each" if store.each else "alike"
         row, start, slot, weight = self._take(prefix, ["row", "start", "slot", weights])
-        acc = "shard_acc" if store.wakes is None else f"sheet{store.wakes}_acc"
+        acc = "shard_acc" if store.wakes is None else f"own{store.wakes}_acc"
         self._take(*acc.rsplit("_", 1)[:1], [acc.rsplit("_", 1)[1]])
         if not store.broad and store.wakes is None:
             (delay,) = self._take(prefix, ["delay"])
@@ -174,7 +181,7 @@ class Program:
         return f"due_runs(ids, counts, {cursor}, tick, {least}, {most}, {row}, {delays}, {due})"
 
     def _wakes(self, sheet: int) -> str:
-        names = self._take(f"sheet{sheet}", ["touched", "awake", "mark", "n"])
+        names = self._take(f"own{sheet}", ["touched", "awake", "mark", "n"])
         return f"({', '.join(names)})"
 
     def _input(self, i: int, part: InputCode) -> list[str]:
@@ -203,7 +210,7 @@ class Program:
         row, due = self._take(prefix, ["row", "due"])
         return [
             f"found = {self._found(prefix, broad, row, due)}",
-            f"came = arrive_{p}(found, {due}, tick, t, {self._synapses(plastic)})",
+            f"came = arrive_{p}(found, {due}, tick, late, {self._synapses(plastic)})",
             "if came < 0:",
             f"    status[0], status[1], status[2] = tick, -1 - {p}, 0",
             "    give_up(barrier)",
@@ -222,7 +229,7 @@ class Program:
                 f"if full_{p}({who}, {floor}, {rest}):",
                 f"    catch_up_{p}(tick, {floor}, {rest})",
             ]
-        lines.append(f"spike_{p}({who}, tick, {rest})")
+        lines.append(f"spike_{p}({who}, tick, late, {rest})")
         if plastic.eager and plastic.code.on_post:
             lines += ["if total > 0:", f"    on_post_{p}({who}, tick, {rest})"]
         return lines
@@ -239,8 +246,8 @@ class Program:
         return ", ".join(self._take(f"sheet{i}", [*sheet.arrays, *sheet.scalars]))
 
     def _settle(self, i: int, sheet: SheetCode) -> list[str]:
-        found, spiked = self._take(f"sheet{i}", ["found", "spiked"])
-        return [f"settle_{i}(t, {found}[0], {spiked}, {self._sheet(i, sheet)})"]
+        found, spiked = self._take(f"own{i}", ["found", "spiked"])
+        return [f"settle_{i}(late, {found}[0], {spiked}, {self._sheet(i, sheet)})"]
 
     def _sample(self, i: int, at: int, sheet: SheetCode) -> list[str]:
         every, first, chosen, out = self._take(f"sample{i}", ["every", "first", "chosen", "out"])
@@ -252,7 +259,7 @@ class Program:
         ]
 
     def _moved(self, i: int, sheet: SheetCode) -> str:
-        return self._take(f"sheet{i}", ["moved"])[0] if sheet.event else "0"
+        return self._take(f"own{i}", ["moved"])[0] if sheet.event else "0"
 
     def _draw(self, i: int, draw: DrawCode) -> list[str]:
         key, first, words, out = self._take(f"draw{i}", ["key", "first", "words", "out"])
@@ -260,19 +267,19 @@ class Program:
 
     def _update(self, i: int, sheet: SheetCode) -> list[str]:
         if sheet.event:
-            lists = self._take(f"sheet{i}", LISTS)
-            gid, spiked = self._take(f"sheet{i}", ["gid", "spiked"])
+            lists = self._take(f"own{i}", LISTS)
+            gid, spiked = self._take(f"own{i}", ["gid", "spiked"])
             call = f"tick, t, {gid}, ids[me, place, m:], {spiked}, {', '.join(lists)}"
             return self._emitted(i, f"update_{i}({call}, {self._sheet(i, sheet)})")
         n, gid, spiked, flags, flags8 = self._take(
-            f"sheet{i}", ["n", "gid", "spiked", "flags", "flags8"]
+            f"own{i}", ["n", "gid", "spiked", "flags", "flags8"]
         )
         draws = [f", {name}" for name in self._take(f"sheet{i}", sheet.draws)]
         call = f"t, {n}, {gid}, ids[me, place, m:], {spiked}, {flags}, {flags8}"
         return self._emitted(i, f"update_{i}({call}, {self._sheet(i, sheet)}{''.join(draws)})")
 
     def _emitted(self, i: int, call: str) -> list[str]:
-        (found,) = self._take(f"sheet{i}", ["found"])
+        (found,) = self._take(f"own{i}", ["found"])
         return [
             f"new = {call}",
             "if new < 0:",

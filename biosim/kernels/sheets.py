@@ -116,6 +116,16 @@ def settle_text(sheet: SheetCode, name: str, precision: Precision) -> str:
     )
 
 
+def apply_text(sheet: SheetCode, name: str) -> str:
+    """Return the function that applies input to all neurons, where something reads them first."""
+    body = [*loaded(sheet), *applied(sheet, emptied=True)]
+    body += [f"a_{x}[k] = v_{x}" for x in sheet.receptors]
+    return function(
+        f"{name}(n, {', '.join(sheet.arguments())})",
+        ["for k in range(n):", *(f"    {line}" for line in body)],
+    )
+
+
 def update_text(sheet: SheetCode, name: str, precision: Precision) -> str:
     """Return the function that advances all neurons by a tick and collects their spikes.
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
-compiled = njit(nogil=True, error_model="numpy")
+from biosim.kernels.decorators import compiled
 
 
 @compiled

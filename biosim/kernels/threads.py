@@ -13,10 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import int32, int64, njit, types
-from numba.extending import intrinsic
+from numba import int32, int64, types
 
-compiled = njit(nogil=True, error_model="numpy")
+from biosim.kernels.decorators import compiled, intrinsic
 
 PATIENCE = 20_000
 """Looks at the barrier before the core is given away."""

@@ -63,6 +63,7 @@ class Binding:
             (sources, "source"),
             (draws, "draw"),
             (shard.state, "sheet"),
+            (shard.own, "own"),
             ([synapses.arguments for synapses in self.plastic], "plastic"),
         ):
             self.arguments |= joined(parts, prefix)

@@ -45,6 +45,7 @@ class Shard:
         slot: (sheet, receptor) -> first slot of the receptor's inputs.
         slots: how many slots there are.
         state: sheet -> name -> (n,) array.
+        own: sheet -> name -> what else its kernels take: who spiked, who is awake, ...
     """
 
     def __init__(self, layout: Layout, number: int, shards: int, precision: str) -> None:
@@ -75,6 +76,7 @@ class Shard:
         self.acc = np.zeros(max(1, self.slots), dtype=self.sums)
         self._own_acc = {s: np.zeros(k, self.sums) for s, k in own.items()}
         self.state = [self._made(s) for s in range(len(layout.sheets))]
+        self.own = [self._listed(s) for s in range(len(layout.sheets))]
 
     @property
     def emitting(self) -> int:
@@ -139,14 +141,19 @@ class Shard:
             made[name] = np.concatenate(
                 [self._place(i, name) for i in sheet.populations] or [np.zeros(0)]
             ).astype(self.float)
-        made |= {name: np.zeros(n, dtype=self.float) for name in code.draws}
+        return made | {name: np.zeros(n, dtype=self.float) for name in code.draws}
+
+    def _listed(self, s: int) -> Arrays:
+        """Return what a sheet has beside the state: apart, because variables have any name."""
+        sheet, n = self.layout.sheets[s], self.size[s]
+        made: Arrays = {}
         # The bytes of the flags are read eight at a time.
         made["flags8"] = np.zeros(-(-n // 8), dtype=np.uint64)
         made["flags"] = made["flags8"].view(np.uint8)
         made["spiked"] = np.zeros(n, dtype=np.int64)
         made["found"] = np.zeros(1, dtype=np.int64)
         made["n"] = n
-        if code.event:
+        if sheet.code.event:
             made["acc"] = self.sums_of(s)
             # Everyone is awake in the first tick, and shows whether it may sleep.
             made |= {name: np.arange(n) for name in ("touched", "staying")}

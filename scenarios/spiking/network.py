@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from biosim.equations import neuron_code
-from biosim.errors import ScenarioError
+from biosim.errors import BiosimError, ScenarioError
 from biosim.network import Network, Population
 from biosim.spiking.description import (
     PoissonInput,
@@ -24,6 +25,7 @@ from scenarios.spiking.schema import (
     InputTable,
     Neuron,
     PopulationTable,
+    ProjectionTable,
     SpikesOf,
     SpikingScenario,
 )
@@ -52,18 +54,18 @@ class Described:
         _check_names(scenario)
         self._values = Values(_constants(scenario), scenario.dt)
         self.ticks = self._values.ticks(scenario.run.duration, "run", "duration")
-        populations = tuple(
-            self._population(name, table) for name, table in scenario.populations.items()
-        )
+        found = {name: self._population(name, t) for name, t in scenario.populations.items()}
         self.tables: dict[str, str] = {}
-        self._sizes = {population.name: population.size for population in populations}
+        self._sizes = {population.name: population.size for population in found.values()}
         joined = []
         for name, table in scenario.projections.items():
             for end in ("source", "target"):
                 self._check_ends(getattr(table, end), f"projections.{name}.{end}")
+            self._add_to_neurons(name, table, found)
             made = projections(name, table, self._sizes, self._values)
             self.tables |= {projection.name: f"projections.{name}" for projection in made}
             joined += made
+        populations = tuple(found.values())
         stimuli: list[Stimulus] = []
         for name, given in scenario.inputs.items():
             self._check_ends(given.target, f"inputs.{name}.target")
@@ -107,6 +109,19 @@ class Described:
             initial=_tidied(initial),
             integration=shared.integration if table.integration == "auto" else table.integration,
         )
+
+    def _add_to_neurons(
+        self, name: str, table: ProjectionTable, found: dict[str, Population]
+    ) -> None:
+        """Give the targets of a rule what it needs of them."""
+        rule = None if table.plasticity is None else table.plasticity.ruled(self._values.filled)
+        for target in _listed(table.target) if rule is not None else ():
+            model = found[target].model
+            if isinstance(model, Spiking):
+                try:
+                    found[target] = replace(found[target], model=rule.neuron(model))
+                except BiosimError as problem:
+                    raise type(problem)(f"projections.{name}.plasticity: {problem}") from None
 
     def _stimuli(
         self, name: str, table: InputTable, populations: Sequence[Population]

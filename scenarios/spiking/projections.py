@@ -204,8 +204,9 @@ def _drawn(given: Drawn, values: Values) -> Normal | Uniform:
 
 
 def _synapse(given: Plasticity, place: str, values: Values) -> SynapseModel:
-    ruled = given.by_rule()
-    if ruled is not None:
+    rule = given.ruled(values.filled)
+    if rule is not None:
+        ruled: SynapseModel = rule.synapse()
         return ruled
     bounds = {name: tuple(map(values.filled, ends)) for name, ends in given.bounds.items()}
     texts = (given.model, given.on_pre, given.on_post, *given.constants.values())

@@ -7,12 +7,12 @@ start values, weights and delays may use what `biosim.spiking.description.Value`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import rules
-from biosim.spiking.description import SynapseModel
 from scenarios.complaints import complaints, nearest
 from scenarios.scenario import Table
 
@@ -172,7 +172,7 @@ class Plasticity(Table):
                     f"{key}: unknown key" + nearest(key, type(self).model_fields)
                 )
             return self
-        known = getattr(rules, "SYNAPSE_RULES", {})
+        known = _synapse_rules()
         if self.rule not in known:
             raise ValueError(f"no rule {self.rule!r}" + nearest(self.rule, known))
         _only(self, f"rule {self.rule}", ("rule", *given))
@@ -182,14 +182,16 @@ class Plasticity(Table):
             raise ValueError(complaints(problem, (), known[self.rule])) from None
         return self
 
-    def by_rule(self) -> SynapseModel | None:
-        """Return the equations of the rule; None where there is none."""
+    def ruled(self, texts: Callable[[Any], Any]) -> Any:
+        """Return the rule; None where there is none.
+
+        Args:
+            texts: what makes of a parameter's text one that stands by itself.
+        """
         if self.rule is None:
             return None
-        made: SynapseModel = rules.SYNAPSE_RULES[self.rule].model_validate(
-            self.model_extra or {}
-        ).synapse()
-        return made
+        given = {key: texts(value) for key, value in (self.model_extra or {}).items()}
+        return _synapse_rules()[self.rule].model_validate(given)
 
 
 class ProjectionTable(Table):
@@ -299,6 +301,10 @@ class SpikingScenario(Table):
     inputs: dict[str, InputTable] = Field({}, description="by name")
     run: SpikingRun = SpikingRun()
     record: SpikingRecord = SpikingRecord()
+
+
+def _synapse_rules() -> dict[str, Any]:
+    return getattr(rules, "SYNAPSE_RULES", {})
 
 
 def _only(table: Table, kind: str, allowed: tuple[str, ...]) -> None:

@@ -34,7 +34,7 @@ class Naive:
         pre: at the arrival of a spike; sends s["sent"].
         post: at a spike of the post neuron.
         tick: at every tick, after both.
-        shared: modulator -> its time constant; it decays by Euler's method.
+        shared: modulator -> what is left of it after a tick.
         start: variables and their start values.
     """
 
@@ -128,7 +128,7 @@ def reward() -> Naive:
         s["w"] += DT * 2.0 * s["c"] * (post["dopamine"] - 0.1)
         s["c"] *= exp(-DT / 0.4)
 
-    return Naive({"r": 0.02, "o": 0.025}, pre, after, tick, {"dopamine": 0.2}, {"c": 0.0})
+    return Naive({"r": 0.02, "o": 0.025}, pre, after, tick, {"dopamine": 1 - DT / 0.2}, {"c": 0.0})
 
 
 def scaling() -> Naive:
@@ -171,7 +171,7 @@ def own() -> Naive:
     def after(s: State, post: dict[str, float]) -> None:
         s["w"] = clipped(s["w"] + 0.05 * post["attention"] * s["r"] - 0.02)
 
-    return Naive({"r": 0.02}, pre, after, None, {"attention": 0.3})
+    return Naive({"r": 0.02}, pre, after, None, {"attention": exp(-DT / 0.3)})
 
 
 @dataclass
@@ -249,8 +249,8 @@ def simulate(
         if naive.tick is not None:
             for s, (_, j, _, _) in zip(states, synapses, strict=True):
                 naive.tick(s, neurons[j].seen() | shared)
-        for name, tau in naive.shared.items():
-            shared[name] -= DT * shared[name] / tau
+        for name, left in naive.shared.items():
+            shared[name] *= left
         for neuron in neurons:
             neuron.move()
     return np.array([s["w"] for s in states]), got, coincidences

@@ -1,5 +1,6 @@
 """The twin against Brian2 written by hand, what it refuses, and how it tells where runs part."""
 
+import shutil
 import subprocess
 import sys
 import warnings
@@ -313,6 +314,30 @@ def test_running_the_twin_warns_of_nothing() -> None:
 def test_what_brian2_cannot_be_given_is_refused(network: Network, start: Start, says: str) -> None:
     with pytest.raises(NetworkError, match=says):
         run(network, start, 3)
+
+
+def test_graded_populations_are_refused() -> None:
+    class Graded:
+        def check(self, *_: Any) -> None: ...
+
+    network = feed(populations=(Population("x", 1, Graded()),), projections=())  # type: ignore[arg-type]
+    with pytest.raises(NetworkError, match="'x' is a Graded, which has no twin in Brian2"):
+        run(network, Start(), 1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_compiled_standalone_gives_the_same() -> None:
+    network = recurrent()
+    start = drawn_start(network, 4)
+    ours = simulate(network, start, 200, seed=4)
+    replay = {"source": ours.spikes["source"]}
+    counts = checking.drawn_counts(network, 4, 200)
+    theirs = run(network, start, 200, codegen="cpp_standalone", replay=replay, counts=counts)
+    assert compare(ours, theirs).same_spikes
+    assert len(ours.spikes["n"].ticks) > 100
+    # The device is put back: the next run needs no compiler.
+    assert compare(ours, run(network, start, 200, replay=replay, counts=counts)).same_spikes
 
 
 def test_counts_of_the_wrong_shape_are_refused() -> None:
