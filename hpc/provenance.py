@@ -14,10 +14,10 @@ import biosim
 LIBRARIES = ("numpy", "torch", "xarray", "zarr")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python, biosim and the libraries that compute or store."""
+def versions(*more: str) -> dict[str, str]:
+    """Return the versions of Python, biosim, the libraries that compute or store, and more."""
     found = {"python": platform.python_version(), "biosim": biosim.__version__}
-    for library in LIBRARIES:
+    for library in (*LIBRARIES, *more):
         try:
             found[library] = version(library)
         except PackageNotFoundError:

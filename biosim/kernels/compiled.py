@@ -24,19 +24,18 @@ import numba
 _HEADER = '''"""Made by biosim from a network's description."""
 
 import numpy as np
-from numba import njit
 
 from biosim.kernels.delivery import *
 from biosim.kernels.functions import *
 from biosim.kernels.noise import *
 from biosim.kernels.sources import *
 from biosim.kernels.threads import *
+from biosim.kernels.decorators import cached as compiled
 
 F = np.{precision}
 I = np.{sums}
 DT = {dt!r}
 GREATEST = np.finfo(F).max
-compiled = njit(nogil=True, error_model="numpy", cache=True)
 
 '''
 

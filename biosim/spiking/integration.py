@@ -12,7 +12,7 @@ from biosim.kernels.event_sheets import ceilings, unsolvable
 from biosim.kernels.emit import renamed
 from biosim.kernels.sheets import SheetCode
 from biosim.network import Network, NetworkError
-from biosim.spiking.description import PoissonInput, Sparse, Spiking
+from biosim.spiking.description import PoissonInput, Sparse, Spiking, StepCurrent
 
 WORTH = 0.3
 """Events a neuron and tick below which being event-driven pays (`benchmarks`)."""
@@ -36,6 +36,8 @@ def by_events(network: Network, population: int, sheet: SheetCode) -> bool:
     if model.integration == "clock":
         return False
     reason = unsolvable(sheet)
+    if any(isinstance(s, StepCurrent) and s.target == name for s in network.stimuli):
+        reason = "a step current sets one of its parameters while neurons sleep"
     if model.integration == "event":
         if reason:
             raise NetworkError(

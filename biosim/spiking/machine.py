@@ -6,6 +6,7 @@ meet inside the compiled program. Other ranks hear of a window's spikes after it
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -30,6 +31,7 @@ from biosim.spiking.rings import Rings
 from biosim.spiking.samples import Samples
 from biosim.spiking.shard import Shard
 from biosim.spiking.snapshots import Snapshots
+from biosim.spiking.steps import Steps
 
 AT_MOST = 1000
 """Ticks of a window, where delays allow any: what is recorded is kept in memory so long."""
@@ -92,6 +94,7 @@ class Machine:
                 synapses.module = module
             self._programs.append((module.advance, program.arguments, binding.arguments))
         self._bindings = bindings
+        self._steps = Steps(layout, self.shards)
         self._weights = Snapshots(layout, self.shards, bindings, recording)
         # One thread finds spikes neuron by neuron, but for those who wake in any order.
         self._ordered = threads == 1 and not any(sheet.code.event for sheet in layout.sheets)
@@ -102,6 +105,12 @@ class Machine:
         """How often a spike has reached a synapse until now, on this rank."""
         return int(sum(status[3] for status in self._status))
 
+    @property
+    def synapses(self) -> int:
+        """How many synapses end on this rank."""
+        arguments = [found for binding in self._bindings for found in binding.arguments.items()]
+        return sum(len(value) for name, value in arguments if name.endswith("_slot"))
+
     def advance(self, window: Window, inbox: list[Event]) -> list[Event]:
         """Advance all neurons through the window; return the spikes for the other ranks."""
         remote = len(self.shards)
@@ -110,7 +119,9 @@ class Machine:
             ticks, numbers = event.payload.numpy()
             self.rings.put(remote, ticks, numbers)
         self.rings.clear(remote, window.start, window.end)
-        for piece in self._weights.pieces(window):
+        cuts = sorted(self._weights.cuts(window) | self._steps.cuts(window))
+        for piece in itertools.starmap(Window, itertools.pairwise([window.start, *cuts, window.end])):
+            self._steps.set_at(piece.start)
             self._samples.begin(piece)
             self._run(piece)
             self._hand_over(piece)
@@ -169,6 +180,11 @@ class Machine:
             raise NetworkError(
                 f"{variable!r} of {population!r}: got shape {given.shape}; expected one number "
                 f"or ({size},)"
+            )
+        if self.layout.sheets[self.layout.sheet_of(i)].code.event and self.now > 0:
+            raise NetworkError(
+                f"{variable!r} of {population!r} cannot be set while its neurons sleep: ask for "
+                "integration='clock'"
             )
         for shard in self.shards:
             lo, hi = shard.slices[i]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from biosim.errors import BiosimError
+from biosim.kernels.decorators import cached
 
 GREATEST_BYTES = 1 << 36
 """Address space that rings may take; only what holds spikes takes memory."""
@@ -61,8 +63,8 @@ class Rings:
         _put(self.ids[ring], self.counts[ring], ticks, numbers)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _take(ids, counts, start, end, ticks, numbers):  # type: ignore[no-untyped-def]
+@cached
+def _take(ids: Any, counts: Any, start: Any, end: Any, ticks: Any, numbers: Any) -> None:
     n = 0
     for tick in range(start, end):
         place = tick % ids.shape[0]
@@ -72,8 +74,8 @@ def _take(ids, counts, start, end, ticks, numbers):  # type: ignore[no-untyped-d
             n += 1
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _put(ids, counts, ticks, numbers):  # type: ignore[no-untyped-def]
+@cached
+def _put(ids: Any, counts: Any, ticks: Any, numbers: Any) -> None:
     for s in range(ticks.shape[0]):
         place = ticks[s] % ids.shape[0]
         ids[place, counts[place]] = numbers[s]

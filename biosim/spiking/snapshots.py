@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from biosim.events import Window
+from biosim.events import Tick, Window
 from biosim.network import NetworkError
 from biosim.spiking.layout import Layout
 from biosim.spiking.recording import Recording, Sink, WeightRecord
@@ -45,18 +44,13 @@ class Snapshots:
             name: [binding.plastic[n] for binding in bindings] for n, name in enumerate(names)
         }
 
-    def pieces(self, window: Window) -> Iterator[Window]:
-        """Cut a window where a snapshot is due; the last piece ends with the window."""
-        due = {
+    def cuts(self, window: Window) -> set[Tick]:
+        """Return the ticks within a window before which a snapshot is due."""
+        return {
             tick
             for record in self._records
-            for tick in range(window.start + 1, window.end)
-            if tick % record.every == 0
+            for tick in range(-(-(window.start + 1) // record.every) * record.every, window.end, record.every)
         }
-        start = window.start
-        for end in (*sorted(due), window.end):
-            yield Window(start, end)
-            start = end
 
     def hand_over(self, tick: int, sink: Sink) -> None:
         """Give the snapshots that are due at the end of a piece."""

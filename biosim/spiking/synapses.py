@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from biosim.equations.code import EquationError, SynapseCode
 from biosim.equations.evaluate import evaluate
+from biosim.kernels.decorators import cached
 from biosim.kernels.emit import names_in, renamed
 from biosim.kernels.plastic import HISTORY, REACH, TOGETHER, PlasticCode
 from biosim.spiking.building import Scales, Wires
@@ -196,8 +196,8 @@ class PlasticSynapses:
         return table
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _scale(values, slot, sums, total):  # type: ignore[no-untyped-def]
+@cached
+def _scale(values: Any, slot: Any, sums: Any, total: Any) -> None:
     # In the order of the rows: it is the same for a target wherever blocks are cut.
     for m in range(values.shape[0]):
         sums[slot[m]] += values[m]

@@ -18,7 +18,6 @@ Event = Callable[[State, dict[str, float]], None]
 """What an event does to a synapse; the other argument is what it sees of the post neuron."""
 
 DT = 1e-3
-Arrivals = tuple[tuple[int, int], ...]
 
 
 def nothing(s: State, post: dict[str, float]) -> None:
@@ -192,6 +191,15 @@ class Neuron:
         self.u_plus += DT * dp / 0.007
 
 
+@dataclass(frozen=True)
+class Learnt:
+    """Weights, what each target got in all, and how often two events met in a tick."""
+
+    weights: np.ndarray
+    got: np.ndarray
+    coincidences: int
+
+
 def simulate(
     naive: Naive,
     synapses: list[tuple[int, int, int, float]],
@@ -201,7 +209,7 @@ def simulate(
     kick: float = 0.0,
     modulated: dict[int, float] | None = None,
     swapped: bool = False,
-) -> tuple[np.ndarray, np.ndarray, int]:
+) -> Learnt:
     """Run every synapse through its events.
 
     Args:
@@ -213,17 +221,13 @@ def simulate(
         kick: of a spike's teacher to the voltage, in the spike's own tick.
         modulated: tick -> what is added to the modulator before it.
         swapped: whether what the neuron did comes before what arrives in a tick.
-
-    Returns:
-        Weights, what each target got, and the number of coincidences.
     """
     came = [np.isin(np.arange(ticks), pre[i] + d) for i, _, d, _ in synapses]
     did = [np.isin(np.arange(ticks), post[j] + 1) for j in range(len(post))]
     emitted = [np.isin(np.arange(ticks), post[j]) for j in range(len(post))]
     shared = dict.fromkeys(naive.shared, 0.0)
     states: list[State] = [
-        dict.fromkeys(naive.decays, 0.0) | naive.start | {"w": w, "last": 0.0}
-        for *_, w in synapses
+        dict.fromkeys(naive.decays, 0.0) | naive.start | {"w": w, "last": 0.0} for *_, w in synapses
     ]
     neurons = [Neuron() for _ in post]
     got = np.zeros(len(post))
@@ -253,4 +257,4 @@ def simulate(
             shared[name] *= left
         for neuron in neurons:
             neuron.move()
-    return np.array([s["w"] for s in states]), got, coincidences
+    return Learnt(np.array([s["w"] for s in states]), got, coincidences)

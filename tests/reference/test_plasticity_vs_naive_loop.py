@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from biosim.network import Network, Population, Projection
 from biosim.ranks import PretendRanks
 from biosim.spiking.description import Sparse, SpikeList, Spiking, SynapseModel
 from biosim.spiking.recording import MemorySink, Recording, SpikeRecord, WeightRecord
-from biosim.wiring import AllToAll, OneToOne, Pairs
+from biosim.wiring import OneToOne, Pairs
 from rules.bcm import Bcm
 from rules.clopath import Clopath
 from rules.homeostasis import Homeostasis
@@ -32,7 +33,7 @@ from tests.reference import naive_synapses as naive
 
 DT = naive.DT
 SOURCES, TARGETS = 16, 10
-LONGEST = 20
+LONGEST, DENSE_DELAY = 20, 5
 PAIR = {"a_plus": 0.02, "a_minus": 0.021, "tau_plus_ms": 17.0, "tau_minus_ms": 34.0}
 AMPLITUDES = {"a2_plus": 0.005, "a3_plus": 0.062, "a2_minus": 0.07, "a3_minus": 0.023}
 TIMES = {"tau_x_ms": 101.0, "tau_y_ms": 125.0}
@@ -100,12 +101,12 @@ CASES = {
         Clopath().synapse,
         naive.voltage(),
         ticks=4000,
-        neuron=lambda model: replace(Clopath().neuron(model), method="euler"),
+        neuron=lambda model: replace(
+            Clopath().neuron(model), initial=dict.fromkeys(("v", "u_minus", "u_plus"), "-70*mV")
+        ),
         swap_shows=False,  # a post spike does nothing
     ),
-    "five lines of one's own": Case(
-        lambda: OWN, naive.own(), ticks=4000, modulator="attention"
-    ),
+    "five lines of one's own": Case(lambda: OWN, naive.own(), ticks=4000, modulator="attention"),
 }
 
 
@@ -118,7 +119,6 @@ class Trains:
     synapses: list[tuple[int, int, int, float]]
     ticks: int
     modulated: dict[int, float]
-    targets: int = TARGETS
 
 
 def trains(ticks: int, targets: int = TARGETS, dense: bool = False, seed: int = 3) -> Trains:
@@ -126,15 +126,18 @@ def trains(ticks: int, targets: int = TARGETS, dense: bool = False, seed: int = 
     pre = [np.flatnonzero(draw.random(ticks) < 0.06) for _ in range(SOURCES)]
     # The neurons of the post population spike together now and then.
     together = np.flatnonzero(draw.random(ticks) < 0.02)
-    post = [
-        np.union1d(np.flatnonzero(draw.random(ticks) < 0.05), together) for _ in range(targets)
-    ]
+    post = [np.union1d(np.flatnonzero(draw.random(ticks) < 0.05), together) for _ in range(targets)]
     pre[0] = pre[0][:1]
     pre[1] = pre[1][(pre[1] < 200) | (pre[1] > ticks - 200)]  # silent for longer than REACH
     pre[2] = pre[2][::20]  # dozens of post spikes between two arrivals
     post = [spikes[(spikes > 2) & (spikes < ticks - 2)] for spikes in post]
     synapses = [
-        (i, j, 5 if dense else int(draw.integers(1, LONGEST + 1)), float(draw.uniform(0.2, 0.8)))
+        (
+            i,
+            j,
+            DENSE_DELAY if dense else int(draw.integers(1, LONGEST + 1)),
+            float(draw.uniform(0.2, 0.8)),
+        )
         for j in range(targets)
         for i in range(SOURCES)
         if dense or draw.random() < 0.8
@@ -154,22 +157,17 @@ def network(case: Case, run: Trains, dense: bool = False) -> Network:
     """Teachers make the targets spike when they should, through synapses of their own."""
     model = case.neuron(
         Spiking(
-            # The voltage is what the machine integrates like the loop, `teacher` what decides.
+            # The voltage moves as in the loop; `teacher` decides when there is a spike.
             model="dv/dt = (-70*mV - v)/(20*ms) : volt\nteacher : 1\ngot : 1",
             threshold="teacher > 0.5",
             reset="teacher -= 1",
             method="euler",
-            initial={name: "-70*mV" for name in ("v",)},
+            initial={"v": "-70*mV"},
         )
     )
-    if "u_plus" in model.model:
-        model = replace(model, initial={x: "-70*mV" for x in ("v", "u_minus", "u_plus")})
-    columns = [np.array(column) for column in zip(*run.synapses, strict=True)]
-    wiring: Any = Pairs(columns[0], columns[1])
-    delay: Any = columns[2] * DT
-    weight: Any = columns[3]
-    if dense:
-        wiring, delay, weight = AllToAll(), 5 * DT, "0.2 + 0.6*rand()"
+    sources, targets, delays, weights = (
+        np.array(column) for column in zip(*run.synapses, strict=True)
+    )
     n = len(run.post)
     teach = {"source": "teacher", "target": "post", "carries": "spikes", "kind": Kind.SPIKE}
     return Network(
@@ -186,11 +184,20 @@ def network(case: Case, run: Trains, dense: bool = False) -> Network:
                 "spikes",
                 "got",
                 Kind.SPIKE,
-                1,
-                Sparse(wiring, weight, delay, case.synapse()),
+                DENSE_DELAY,
+                Sparse(
+                    Pairs(sources, targets),
+                    weights,
+                    None if dense else delays * DT,
+                    case.synapse(),
+                ),
             ),
-            Projection("spikes", receptor="teacher", delay=1, weights=Sparse(OneToOne(), 1.0), **teach),
-            Projection("kicks", receptor="v", delay=1, weights=Sparse(OneToOne(), "60*mV"), **teach),
+            Projection(
+                "spikes", receptor="teacher", delay=1, weights=Sparse(OneToOne(), 1.0), **teach
+            ),
+            Projection(
+                "kicks", receptor="v", delay=1, weights=Sparse(OneToOne(), "60*mV"), **teach
+            ),
         ),
         dt=DT,
     )
@@ -201,63 +208,51 @@ class Found:
     """What the machine made of it: weights by (target, source), and what targets got."""
 
     weights: np.ndarray
-    start: np.ndarray
     got: np.ndarray
     spikes: list[np.ndarray]
 
 
 def in_machine(
-    case: Case,
-    run: Trains,
-    dense: bool = False,
-    ranks: int = 1,
-    threads: int = 1,
-    dtype: torch.dtype = torch.float64,
+    case: Case, run: Trains, dense: bool = False, ranks: int = 1, threads: int = 1
 ) -> Found:
     sink = MemorySink()
-    got: list[Any] = [None] * ranks
+    described = network(case, run, dense)
+    recording = Recording(
+        spikes=(SpikeRecord("post"),), weights=(WeightRecord("learns", run.ticks),)
+    )
 
-    def program(mine: Any) -> None:
+    def program(mine: Any) -> np.ndarray:
         sim = Simulation(
-            network(case, run, dense),
-            seed=1,
-            dtype=dtype,
+            described,
+            dtype=torch.float64,
             ranks=mine,
             threads=threads,
-            recording=Recording(
-                spikes=(SpikeRecord("post"),), weights=(WeightRecord("learns", run.ticks),)
-            ),
+            recording=recording,
             sink=sink,
         )
         assert sim.machine is not None
-        start = [sim.machine._bindings[t].plastic[0].variable("w").copy() for t in range(threads)]
+        for binding in sim.machine._bindings:
+            assert binding.plastic[0].code.dense == dense
         if case.modulator is not None:
             for tick, amount in run.modulated.items():
                 sim.run_to(tick)
                 sim.machine.modulate("learns", case.modulator, amount)
         sim.run_to(run.ticks)
-        # Input of the last tick has arrived but is not yet applied in tick `ticks`.
-        got[mine.rank] = (
-            np.concatenate([shard.variable(2, "got") for shard in sim.machine.shards]),
-            start,
-        )
+        return np.concatenate([shard.variable(2, "got") for shard in sim.machine.shards])
 
-    PretendRanks(ranks).run(program)
-    weights = sink.weights["learns"]
+    got = PretendRanks(ranks).run(program)
     spikes = sink.spikes["post"]
     return Found(
-        weights.values["w"][-1],
-        got[0][1][0],
-        np.concatenate([part[0] for part in got]),
+        sink.weights["learns"].values["w"][-1],
+        np.concatenate(got),
         [np.asarray(spikes.ticks[spikes.neurons == j]) for j in range(len(run.post))],
     )
 
 
-def by_hand(case: Case, run: Trains, start: np.ndarray, swapped: bool = False) -> tuple[Any, ...]:
-    synapses = [(i, j, d, w) for (i, j, d, _), w in zip(run.synapses, start, strict=True)]
+def by_hand(case: Case, run: Trains, swapped: bool = False) -> naive.Learnt:
     return naive.simulate(
         case.by_hand,
-        synapses,
+        run.synapses,
         run.pre,
         run.post,
         run.ticks,
@@ -267,17 +262,56 @@ def by_hand(case: Case, run: Trains, start: np.ndarray, swapped: bool = False) -
     )
 
 
-@pytest.mark.parametrize("name", list(CASES))
-def test_the_machine_equals_the_loop(name: str) -> None:
+@cache
+def sparse(name: str) -> tuple[Case, Trains, Found]:
     case = CASES[name]
     run = trains(case.ticks)
-    start = np.array([w for *_, w in run.synapses])
-    found = in_machine(case, run)
+    return case, run, in_machine(case, run)
+
+
+def assert_equal(found: Found, learnt: naive.Learnt, run: Trains) -> None:
     for spikes, asked in zip(found.spikes, run.post, strict=True):
         np.testing.assert_array_equal(spikes, asked)
-    weights, got, coincidences = by_hand(case, run, start)
-    assert coincidences >= 1000
-    assert np.ptp(weights) > 0.1
-    assert abs(weights - start).max() > 0.1
-    np.testing.assert_allclose(found.weights, weights, rtol=0, atol=1e-9)
-    np.testing.assert_allclose(found.got, got, rtol=1e-9)
+    np.testing.assert_allclose(found.weights, learnt.weights, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found.got, learnt.got, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_the_machine_equals_the_loop(name: str) -> None:
+    case, run, found = sparse(name)
+    learnt = by_hand(case, run)
+    assert learnt.coincidences >= 1000
+    assert np.ptp(learnt.weights) > 0.1
+    assert abs(learnt.weights - [w for *_, w in run.synapses]).max() > 0.1
+    assert_equal(found, learnt, run)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.swap_shows])
+def test_the_other_order_of_coincident_events_is_found(name: str) -> None:
+    case, run, found = sparse(name)
+    swapped = by_hand(case, run, swapped=True).weights
+    assert abs(found.weights - swapped).max() > 1e-3
+
+
+def test_delays_that_are_a_tick_off_are_found() -> None:
+    case, run, found = sparse("stdp additive")
+    late = replace(run, synapses=[(i, j, d + 1, w) for i, j, d, w in run.synapses])
+    assert abs(found.weights - by_hand(case, late).weights).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["stdp additive", "stdp immediate", "five lines of one's own"])
+def test_dense_projections_equal_the_loop(name: str) -> None:
+    case = CASES[name]
+    run = trains(3000, dense=True)
+    assert_equal(in_machine(case, run, dense=True), by_hand(case, run), run)
+
+
+@pytest.mark.parametrize("name", ["stdp additive", "stdp immediate", "reward_stdp"])
+@pytest.mark.parametrize(("ranks", "threads"), [(1, 3), (2, 1), (2, 2)])
+def test_ranks_and_threads_give_the_same_bits(name: str, ranks: int, threads: int) -> None:
+    # More neurons than two blocks of 256, of which any shard owns whole ones.
+    case, run = CASES[name], trains(400, targets=600)
+    alone, shared = in_machine(case, run), in_machine(case, run, ranks=ranks, threads=threads)
+    np.testing.assert_array_equal(alone.weights, shared.weights)
+    np.testing.assert_array_equal(alone.got, shared.got)
+    assert np.ptp(alone.weights) > 0.1

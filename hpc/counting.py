@@ -1,0 +1,112 @@
+"""Counts what neurons do while a run is stored, in memory that does not grow with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from biosim.contracts import Ranks
+from biosim.spiking.recording import NullSink, Recording, Sink
+
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a population did in a run.
+
+    Args:
+        neurons: how many there are.
+        spikes: how many they fired.
+        rate_hz: mean over neurons.
+        cv: coefficient of variation of the intervals, mean over the neurons that had at least
+            two; NaN if none had.
+    """
+
+    neurons: int
+    spikes: int
+    rate_hz: float
+    cv: float
+
+
+class CountingSink:
+    """Counts every spike, and passes on what is to be stored.
+
+    Args:
+        recording: what is to be stored.
+        sizes: populations -> number of neurons.
+    """
+
+    def __init__(self, recording: Recording, sizes: Mapping[str, int]) -> None:
+        self.store: Sink = NullSink()
+        self._stored = {record.population: record.neurons for record in recording.spikes}
+        # Of each neuron: spikes, its last tick + 1, intervals, their sum and sum of squares.
+        self._counts = {name: np.zeros((5, size), dtype=np.int64) for name, size in sizes.items()}
+
+    def spikes(self, population: str, ticks: Int64s, neurons: npt.NDArray[np.uint32]) -> None:
+        """Count the spikes of a window, and pass on those that are to be stored."""
+        if len(ticks):
+            self._count(self._counts[population], ticks, neurons)
+        if population not in self._stored:
+            return
+        chosen = self._stored[population]
+        if chosen is not None:
+            mine = np.isin(neurons, chosen)
+            ticks, neurons = ticks[mine], neurons[mine]
+        self.store.spikes(population, ticks, neurons)
+
+    def states(
+        self, population: str, variable: str, ticks: Int64s, neurons: Int64s, values: Any
+    ) -> None:
+        """Pass on the samples of a window."""
+        self.store.states(population, variable, ticks, neurons, values)
+
+    def weights(
+        self, projection: str, tick: int, sources: Any, targets: Any, values: Mapping[str, Any]
+    ) -> None:
+        """Pass on a snapshot."""
+        self.store.weights(projection, tick, sources, targets, values)
+
+    def commit(self, tick: int) -> None:
+        """Pass on that a window is over."""
+        self.store.commit(tick)
+
+    def activity(self, ranks: Ranks, seconds: float) -> dict[str, Activity]:
+        """Return what each population did on all ranks, in a run of so many seconds."""
+        found = {}
+        for name, counts in self._counts.items():
+            spikes, _, n, total, squares = ranks.sum(
+                torch.from_numpy(counts).flatten()
+            ).reshape(counts.shape).numpy()
+            several = n >= 2
+            mean = total[several] / n[several]
+            variance = squares[several] / n[several] - mean**2
+            cv = np.sqrt(np.maximum(variance, 0.0)) / mean
+            fired = int(spikes.sum())
+            found[name] = Activity(
+                neurons=len(spikes),
+                spikes=fired,
+                rate_hz=fired / len(spikes) / seconds,
+                cv=float(cv.mean()) if len(cv) else float("nan"),
+            )
+        return found
+
+    def _count(self, counts: Int64s, ticks: Int64s, neurons: npt.NDArray[np.uint32]) -> None:
+        spikes, last, n, total, squares = counts
+        order = np.argsort(neurons, kind="stable")  # ticks of a neuron stay in order
+        who, when = neurons[order], ticks[order] + 1
+        first = np.append(True, who[1:] != who[:-1])
+        before = np.where(first, last[who], np.append(0, when[:-1]))
+        ends = np.append(first[1:], True)
+        last[who[ends]] = when[ends]
+        np.add.at(spikes, who, 1)
+        known = before > 0
+        who, interval = who[known], (when - before)[known]
+        np.add.at(n, who, 1)
+        np.add.at(total, who, interval)
+        np.add.at(squares, who, interval * interval)

@@ -1,0 +1,335 @@
+"""One run of a spiking network: a scenario in, a directory of results out.
+
+The directory has `run.zarr`, into which spikes are streamed while the run goes on, and
+`progress.json`. Populations are counted as they fire, so that rates and intervals are known at
+the end without reading anything back.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from biosim.contracts import Ranks
+from biosim.errors import DivergedError
+from biosim.ranks import OneRank, PretendRanks
+from biosim.simulation import WINDOW, Simulation
+from biosim.spiking.finalising import finalise
+from biosim.spiking.machine import Machine
+from biosim.spiking.recording import Recording, SpikeRecord
+from biosim.spiking.spike_store import StoreSink
+from biosim.store import STORE, RunStore, write_progress
+from hpc.counting import Activity, CountingSink
+from hpc.output import check_free, make
+from hpc.progress import Silent, Watcher
+from hpc.provenance import git_state, host, now, versions
+from scenarios.spiking.checking import Checked, check
+from scenarios.spiking.schema import SpikingScenario
+
+SAID_EVERY_S = 1.0
+"""Seconds between two updates of `progress.json`."""
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The fixed point in which the input of a receptor is summed.
+
+    Args:
+        receptor: variable of the neurons.
+        populations: that share it.
+        step: what one unit stands for, a power of two, in the SI unit.
+        unit: of the receptor.
+    """
+
+    receptor: str
+    populations: tuple[str, ...]
+    step: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class SpikingResult:
+    """What a run comes to.
+
+    Args:
+        path: its directory.
+        activity: what each population did.
+        synapses: how many there are.
+        seconds: that were simulated.
+        build_s: wall time until everything was wired and compiled.
+        wall_s: wall time of the simulation after that.
+        synaptic_events: how often a spike reached a synapse.
+        resolutions: of every receptor.
+    """
+
+    path: Path
+    activity: Mapping[str, Activity]
+    synapses: int
+    seconds: float
+    build_s: float
+    wall_s: float
+    synaptic_events: int
+    resolutions: tuple[Resolution, ...]
+
+    @property
+    def real_time_factor(self) -> float:
+        """Wall time for a second of simulated time."""
+        return self.wall_s / self.seconds
+
+    @property
+    def event_ns(self) -> float:
+        """Wall time for a synaptic event, in nanoseconds; NaN without events."""
+        return 1e9 * self.wall_s / self.synaptic_events if self.synaptic_events else math.nan
+
+
+def run_spiking(
+    scenario: SpikingScenario,
+    out: str | Path,
+    overwrite: bool = False,
+    watcher: Watcher | None = None,
+) -> SpikingResult:
+    """Run a spiking scenario and store what it does in the directory `out`.
+
+    Args:
+        scenario: what to simulate.
+        out: directory to make.
+        overwrite: replace results that are there.
+        watcher: is told how many ticks are done.
+
+    Raises:
+        BiosimError: the scenario or the directory cannot be used; nothing is written.
+        DivergedError: a state became infinite or not a number; what was recorded is kept.
+    """
+    out = Path(out)
+    check_free(out, overwrite)
+    # In this thread: equations are parsed here, and ranks find them in the cache.
+    checked = check(scenario)
+    run = _Run(scenario, checked, out, overwrite, watcher or Silent())
+    try:
+        if scenario.run.pretend_ranks == 1:
+            result = run.of_rank(OneRank())
+        else:
+            result = PretendRanks(scenario.run.pretend_ranks).run(run.of_rank)[0]
+    except DivergedError as failure:
+        message = f"{failure}; it is in {out}"
+        run.end("diverged", message)
+        raise DivergedError(message) from None
+    except BaseException as failure:
+        run.end("failed", str(failure) or type(failure).__name__)
+        raise
+    run.end("complete", result=result)
+    return result
+
+
+class _Run:
+    """What the ranks of a run share: its directory."""
+
+    def __init__(
+        self,
+        scenario: SpikingScenario,
+        checked: Checked,
+        out: Path,
+        overwrite: bool,
+        watcher: Watcher,
+    ) -> None:
+        self._scenario, self._out, self._overwrite = scenario, out, overwrite
+        self._described, self._watcher = checked.described, watcher
+        self._store: RunStore | None = None
+        self._said_s = 0.0
+        self._began_s = time.perf_counter()
+
+    def of_rank(self, ranks: Ranks) -> SpikingResult:
+        """Build and run what one rank owns, and store it."""
+        described, settings = self._described, self._scenario.run
+        network, asked = described.network, described.recording
+        sizes = {population.name: population.size for population in network.populations}
+        counting = CountingSink(asked, sizes)
+        simulation = Simulation(
+            network,
+            seed=settings.seed,
+            ranks=ranks,
+            dtype=getattr(torch, settings.dtype),
+            threads=settings.threads,
+            recording=Recording(
+                tuple(SpikeRecord(name) for name in sizes), asked.states, asked.weights
+            ),
+            sink=counting,
+        )
+        machine = simulation.machine
+        assert machine is not None
+        # Everything that can be refused has been: from here on there are results.
+        if ranks.rank == 0:
+            make(self._out, self._overwrite)
+            self._store = RunStore(self._out / STORE, "w")
+            self._store.describe(self._attributes(ranks))
+        ranks.agree(False)  # no rank opens the store before it is there
+        sink = StoreSink(
+            self._out / STORE,
+            asked,
+            sizes,
+            owned(machine),
+            machine.layout.dt,
+            units(machine),
+        )
+        counting.store = sink
+        try:
+            build_s, wall_s = self._advance(simulation, ranks)
+        finally:
+            sink.flush()
+        counts = torch.tensor([machine.synapses, machine.synaptic_events])
+        synapses, events = (int(n) for n in ranks.sum(counts))
+        seconds = described.ticks * machine.layout.dt
+        return SpikingResult(
+            path=self._out,
+            activity=counting.activity(ranks, seconds),
+            synapses=synapses,
+            seconds=seconds,
+            build_s=build_s,
+            wall_s=wall_s,
+            synaptic_events=events,
+            resolutions=resolutions(machine),
+        )
+
+    def end(self, status: str, error: str = "", result: SpikingResult | None = None) -> None:
+        """Merge what was stored and say how it ended; nothing if there is nothing yet."""
+        if self._store is None:
+            return
+        tick = finalise(self._out / STORE) if status != "complete" or self._records() else 0
+        said: dict[str, Any] = {"status": status, "finished": now(), "error": error}
+        if result is not None:
+            tick = self._described.ticks
+            said["result"] = summary(result)
+        self._store.describe(said)
+        self._say(status, tick)
+
+    def _records(self) -> bool:
+        recording = self._described.recording
+        return bool(recording.spikes or recording.states or recording.weights)
+
+    def _advance(self, simulation: Simulation, ranks: Ranks) -> tuple[float, float]:
+        """Return the seconds until the first tick was done, and those of all others."""
+        ticks, first = self._described.ticks, ranks.rank == 0
+        simulation.run_to(1)  # kernels are compiled, or read from the cache, at their first call
+        ready_s = time.perf_counter()
+        for tick in [*range(WINDOW, ticks, WINDOW), ticks]:
+            simulation.run_to(tick)
+            if first:
+                self._tell(tick, ready_s)
+        return ready_s - self._began_s, time.perf_counter() - ready_s
+
+    def _tell(self, tick: int, ready_s: float) -> None:
+        clock_s, ticks = time.perf_counter(), self._described.ticks
+        simulated_s = tick * self._described.network.dt  # type: ignore[operator]
+        factor = (clock_s - ready_s) / simulated_s
+        self._watcher.step(tick, ticks, f"{simulated_s:.4g} s, {factor:.3g} times real time")
+        if clock_s - self._said_s >= SAID_EVERY_S:
+            self._said_s = clock_s
+            self._say("running", tick, (ticks - tick) * (clock_s - ready_s) / tick)
+
+    def _say(self, status: str, tick: int, seconds_left: float | None = None) -> None:
+        ticks = self._described.ticks
+        write_progress(
+            self._out,
+            {
+                "status": status,
+                "tick": tick,
+                "ticks": ticks,
+                "percent": round(100 * tick / ticks, 1),
+                "seconds_left": None if seconds_left is None else round(seconds_left, 1),
+                "updated": now(),
+            },
+        )
+
+    def _attributes(self, ranks: Ranks) -> dict[str, Any]:
+        network = self._described.network
+        return {
+            "kind": "spiking",
+            "scenario": self._scenario.model_dump(mode="json"),
+            "seed": self._scenario.run.seed,
+            "populations": {p.name: p.size for p in network.populations},
+            "dt_s": network.dt,
+            "ticks": self._described.ticks,
+            "versions": versions("brian2", "numba"),
+            "git": git_state(),
+            "host": host(),
+            "ranks": ranks.size,
+            "threads": self._scenario.run.threads,
+            "started": now(),
+        }
+
+
+def owned(machine: Machine) -> dict[str, tuple[int, int]]:
+    """Return population -> the neurons [lo, hi) that a rank owns."""
+    first, last = machine.shards[0], machine.shards[-1]
+    populations = machine.layout.network.populations
+    return {populations[i].name: (first.slices[i][0], last.slices[i][1]) for i in first.slices}
+
+
+def units(machine: Machine) -> dict[tuple[str, str], str]:
+    """Return (population or projection, variable) -> its unit."""
+    layout = machine.layout
+    network = layout.network
+    found = {
+        (network.populations[i].name, v.name): v.unit
+        for i, code in layout.neurons.items()
+        for v in code.variables
+    }
+    return found | {
+        (network.projections[p.projection].name, v.name): v.unit
+        for p in layout.plastic
+        for v in p.code.variables
+    }
+
+
+def resolutions(machine: Machine) -> tuple[Resolution, ...]:
+    """Return the fixed point of every receptor, as `Machine.scales` has it."""
+    layout = machine.layout
+    found = []
+    for (s, receptor), step in machine.scales.items():
+        sheet = layout.sheets[s]
+        unit = next(v.unit for v in sheet.code.code.variables if v.name == receptor)
+        names = tuple(layout.network.populations[i].name for i in sheet.populations)
+        found.append(Resolution(receptor, names, step, unit))
+    return tuple(found)
+
+
+def summary(result: SpikingResult) -> dict[str, Any]:
+    """Return a result as the store keeps it."""
+    said = {k: v for k, v in asdict(result).items() if k != "path"}
+    for population in said["activity"].values():
+        if math.isnan(population["cv"]):
+            population["cv"] = None  # JSON has no NaN
+    return said
+
+
+def lines(result: SpikingResult) -> list[str]:
+    """Return a result for a terminal."""
+    neurons = sum(each.neurons for each in result.activity.values())
+    wide = max(len("population"), *(len(name) for name in result.activity))
+    said = [
+        f"{neurons:,} neurons, {result.synapses:,} synapses, {result.seconds:g} s simulated",
+        "",
+        f"{'population':{wide}}{'neurons':>10}{'rate Hz':>10}{'CV':>8}",
+    ]
+    for name, each in result.activity.items():
+        cv = "-" if math.isnan(each.cv) else f"{each.cv:.2f}"
+        said.append(f"{name:{wide}}{each.neurons:>10,}{each.rate_hz:>10.2f}{cv:>8}")
+    event = "" if math.isnan(result.event_ns) else f", {result.event_ns:.2f} ns a synaptic event"
+    said += [
+        "",
+        f"wall time {result.wall_s:.3g} s: {result.real_time_factor:.3g} times real time{event}; "
+        f"built in {result.build_s:.3g} s",
+    ]
+    for each in result.resolutions:
+        power = round(math.log2(each.step))
+        said.append(
+            f"input to {each.receptor} of {', '.join(each.populations)} is summed in steps of "
+            f"2^{power} {each.unit} ({each.step:.2g})"
+        )
+    return said
