@@ -8,16 +8,22 @@ of the same tick.
 A window is as long as the shortest delay: nothing that happens in it on one actor can matter
 to another before it ends. Windows begin at the earliest wake of any rank, so silence costs
 nothing.
+
+Neurons that move by themselves go along: they advance in every window, none of which may then be
+left out, but a run is over when only they, and spikes in flight, are left. They may be spread
+over several actors of several ranks, which exchange spikes more often than anyone else needs to:
+those windows lie within the others, whose ends, and with them the ticks at which who waits for
+quiet begins, are the same on any number of ranks.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from biosim.contracts import Actor, Ranks
-from biosim.events import NEVER, WHEN_QUIET, Event, Tick, Window, content_order
+from biosim.events import NEVER, WHEN_QUIET, Event, Kind, Tick, Window, content_order
 from biosim.ledger import Ledger
 
 
@@ -26,10 +32,13 @@ class Engine:
 
     Args:
         actors: the actors that this rank owns, by the position of their population.
-        owner: the rank of every population, by position.
+        owner: the rank of every population, by position, and of every further actor.
         ranks: how this rank talks to the others.
         lookahead: length of a window in ticks: the shortest delay between two actors.
         ledger: counts what is sent.
+        along: the actors of this rank that go along; where one rank has any, all have.
+        spread: populations -> the actors that own a part of each and get its events.
+        stretch: length of the windows by which quiet is noticed; None for `lookahead`.
     """
 
     def __init__(
@@ -39,6 +48,9 @@ class Engine:
         ranks: Ranks,
         lookahead: int,
         ledger: Ledger,
+        along: Collection[int] = (),
+        spread: Mapping[int, Sequence[int]] | None = None,
+        stretch: int | None = None,
     ) -> None:
         self.now: Tick = 0
         self._actors = dict(sorted(actors.items()))
@@ -46,21 +58,36 @@ class Engine:
         self._ranks = ranks
         self._lookahead = lookahead
         self._ledger = ledger
+        self._along = along
+        self._spread = spread or {}
+        self._stretch = stretch or lookahead
         self._pending: dict[Tick, dict[int, list[Event]]] = {}
         self._end: Tick = 0
         """Where the last window ends, or would have without `until`: a run that stops in the
         midst of a window and goes on has the same windows, and begins anew at the same ticks."""
 
-    def run(self, until: Tick = NEVER) -> Tick:
+    def run(self, until: Tick = NEVER, idle: bool = False) -> Tick:
         """Advance until nothing is left to do anywhere, or until tick `until` is reached.
 
         Returns the next wake of any rank. Events at or after `until` stay pending.
+
+        Args:
+            until: stop before this tick.
+            idle: go on until then with those who only go along.
         """
         ranks, lookahead, actors, ledger = self._ranks, self._lookahead, self._actors, self._ledger
-        owner, _rank, here = self._owner, ranks.rank, range(ranks.size)
-        wakes = {i: wake for i, actor in actors.items() if (wake := actor.next_wake()) < NEVER}
+        owner, spread, here = self._owner, self._spread, range(ranks.size)
+        along = self._along
+        wakes = {
+            i: wake
+            for i, actor in actors.items()
+            if i not in along and (wake := actor.next_wake()) < NEVER
+        }
         arrived, wake = ranks.exchange([[] for _ in here], self._earliest(wakes))
         while True:
+            # A window that was begun is finished, and none is left out.
+            if along and (self.now < self._end or wake < WHEN_QUIET or (idle and wake == NEVER)):
+                wake = self.now
             # A wake of WHEN_QUIET is the earliest only if no rank has an event or a clock left.
             start = self._end if wake == WHEN_QUIET else wake
             if start >= until:
@@ -68,13 +95,15 @@ class Engine:
                     self.now = self._end
                 return wake
             if start >= self._end:
-                self._end = start + lookahead
-            window = Window(start, min(self._end, until))
+                self._end = start + self._stretch
+            window = Window(start, min(start + lookahead, self._end, until))
             outgoing: list[list[Event]] = [[] for _ in here]
             inboxes = self._due(window)
             for i, own_wake in wakes.items():
                 if own_wake < window.end or (own_wake == wake == WHEN_QUIET):
                     inboxes.setdefault(i, [])
+            for i in along:
+                inboxes.setdefault(i, [])
             wake = NEVER
             for i in sorted(inboxes):
                 inbox = inboxes[i]
@@ -82,10 +111,13 @@ class Engine:
                     inbox.sort(key=content_order)
                 for event in actors[i].advance(window, inbox):
                     ledger.sent(event)
-                    outgoing[owner[event.target]].append(event)
-                    if event.tick < wake:
+                    for part in spread.get(event.target, ()):
+                        outgoing[owner[part]].append(event._replace(target=part))
+                    if event.target not in spread:
+                        outgoing[owner[event.target]].append(event)
+                    if event.tick < wake and not (along and event.kind == Kind.SPIKE):
                         wake = event.tick
-                own_wake = actors[i].next_wake()
+                own_wake = NEVER if i in along else actors[i].next_wake()
                 if own_wake < NEVER:
                     wakes[i] = own_wake
                 else:
@@ -120,7 +152,15 @@ class Engine:
 
     def _earliest(self, wakes: Mapping[int, Tick]) -> Tick:
         own = min(wakes.values(), default=NEVER)
-        return min(own, min(self._pending, default=NEVER))
+        if not self._along:
+            return min(own, min(self._pending, default=NEVER))
+        # Spikes reach those who go along anyhow, and who counts them has a clock.
+        waited = (
+            tick
+            for tick, inboxes in self._pending.items()
+            if any(event.kind != Kind.SPIKE for inbox in inboxes.values() for event in inbox)
+        )
+        return min(own, min(waited, default=NEVER))
 
     def _file(self, event: Event) -> None:
         if event.tick < self.now:

@@ -25,11 +25,13 @@ from hpc.progress import Bar
 from hpc.report import write_report
 from hpc.run import run as run_one
 from hpc.show import card_text, rules_text, scenarios_text, starter_text, traces_text
+from hpc.show_spiking import check_text, spiking_starter_text, validity_text
 from hpc.stored import check_start
 from hpc.summary import collect, summarise
 from hpc.table import table
 from rules import RULES
-from scenarios.reading import nearest, read_tree, resolve
+from scenarios.reading import nearest, read_tree, resolve_any
+from scenarios.spiking.schema import SpikingScenario
 
 app = typer.Typer(
     add_completion=False,
@@ -73,7 +75,10 @@ def run(
 
     Example: biosim run digits rule.name=noprop rule.lr=0.01 run.epochs=5 --out runs/first
     """
-    settings = resolve(read_tree(scenario), overrides or [])
+    settings = resolve_any(read_tree(scenario), overrides or [])
+    if isinstance(settings, SpikingScenario):
+        _run_spiking(settings, out, overwrite)
+        return
     name = f"{settings.name}-{settings.rule.name}-seed-{settings.run.seed}"
     directory = out or Path("runs") / name
     with Bar(name) as bar:
@@ -162,6 +167,7 @@ def explain(rule: Annotated[str, typer.Argument(help="name of a rule")]) -> None
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(help="name of the scenario; its file is NAME.toml")],
+    spiking: Annotated[bool, typer.Option("--spiking", help="a spiking network")] = False,
 ) -> None:
     """Write a commented scenario file to start from.
 
@@ -170,7 +176,8 @@ def new(
     path = Path(name if name.endswith(".toml") else f"{name}.toml")
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(starter_text(path.stem))
+            text = spiking_starter_text if spiking else starter_text
+            file.write(text(path.stem))
     except FileExistsError:
         raise OutputError(f"{path} exists; choose another name") from None
     except OSError as problem:
@@ -184,7 +191,10 @@ def validate(scenario: ScenarioName, overrides: Overrides = None) -> None:
 
     Example: biosim validate my_scenario.toml run.epochs=5
     """
-    settings = resolve(read_tree(scenario), overrides or [])
+    settings = resolve_any(read_tree(scenario), overrides or [])
+    if isinstance(settings, SpikingScenario):
+        typer.echo(validity_text(settings))
+        return
     dataset = settings.data.load()
     network = settings.wire(dataset)
     check_start(settings, network)
@@ -193,6 +203,20 @@ def validate(scenario: ScenarioName, overrides: Overrides = None) -> None:
         f"({len(dataset.train)} samples to learn from, {len(dataset.test)} for the test), "
         f"{len(network.populations)} populations, {len(network.projections)} projections"
     )
+
+
+@app.command()
+def check(
+    scenario: ScenarioName,
+    overrides: Overrides = None,
+    against: Annotated[str, typer.Option(help="another simulator: brian2")] = "brian2",
+    duration: Annotated[str, typer.Option(help="simulated time; the scenario's own")] = "",
+) -> None:
+    """Simulate a spiking network here and in another simulator; print where the two part.
+
+    Example: biosim check cuba --against brian2 --duration "100 ms"
+    """
+    typer.echo(check_text(resolve_any(read_tree(scenario), overrides or []), against, duration))
 
 
 @app.command()
@@ -213,6 +237,17 @@ def info(run: Annotated[Path, typer.Argument(help="directory of a run")]) -> Non
     Example: biosim traces info runs/first
     """
     typer.echo(traces_text(run))
+
+
+def _run_spiking(scenario: SpikingScenario, out: Path | None, overwrite: bool) -> None:
+    from hpc.run_spiking import lines  # only what spikes needs Brian2's parser
+
+    name = f"{scenario.name}-seed-{scenario.run.seed}"
+    with Bar(name) as bar:
+        result = run_one(scenario, out or Path("runs") / name, overwrite, bar)
+    for line in lines(result):
+        typer.echo(line)
+    typer.echo(f"results in {result.path}")
 
 
 def _report(directory: Path) -> None:

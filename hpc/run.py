@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -26,6 +26,10 @@ from hpc.stored import stored_parameters
 from rules.card import facts
 from scenarios.data import Dataset, Split
 from scenarios.scenario import Scenario, snapshot_epochs
+from scenarios.spiking.schema import SpikingScenario
+
+if TYPE_CHECKING:
+    from hpc.run_spiking import SpikingResult
 
 TRAIN_SHOWN = 1000
 """Training samples whose accuracy is followed; the test set is used whole."""
@@ -47,13 +51,27 @@ class Result:
     samples_per_second: float
 
 
+@overload
 def run(
     scenario: Scenario, out: str | Path, overwrite: bool = False, watcher: Watcher | None = None
-) -> Result:
+) -> Result: ...
+@overload
+def run(
+    scenario: SpikingScenario,
+    out: str | Path,
+    overwrite: bool = False,
+    watcher: Watcher | None = None,
+) -> SpikingResult: ...
+def run(
+    scenario: Scenario | SpikingScenario,
+    out: str | Path,
+    overwrite: bool = False,
+    watcher: Watcher | None = None,
+) -> Result | SpikingResult:
     """Run a scenario and store what it does in the directory `out`.
 
     Args:
-        scenario: what to simulate.
+        scenario: what to simulate: layers that learn from data, or a spiking network.
         out: directory to make.
         overwrite: replace results that are there.
         watcher: is told after every epoch.
@@ -62,6 +80,11 @@ def run(
         BiosimError: the scenario, its data or the directory cannot be used; nothing is written.
         DivergedError: a weight became infinite or not a number; what was recorded is kept.
     """
+    if isinstance(scenario, SpikingScenario):
+        # Only a network that spikes needs Brian2's parser and the kernels' compiler.
+        from hpc.run_spiking import run_spiking
+
+        return run_spiking(scenario, out, overwrite, watcher)
     out = Path(out)
     check_free(out, overwrite)
     dataset = scenario.data.load()

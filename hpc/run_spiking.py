@@ -109,8 +109,9 @@ def run_spiking(
     out = Path(out)
     check_free(out, overwrite)
     # In this thread: equations are parsed here, and ranks find them in the cache.
+    began_s = time.perf_counter()
     checked = check(scenario)
-    run = _Run(scenario, checked, out, overwrite, watcher or Silent())
+    run = _Run(scenario, checked, out, overwrite, watcher or Silent(), began_s)
     try:
         if scenario.run.pretend_ranks == 1:
             result = run.of_rank(OneRank())
@@ -137,12 +138,13 @@ class _Run:
         out: Path,
         overwrite: bool,
         watcher: Watcher,
+        began_s: float,
     ) -> None:
         self._scenario, self._out, self._overwrite = scenario, out, overwrite
         self._described, self._watcher = checked.described, watcher
         self._store: RunStore | None = None
         self._said_s = 0.0
-        self._began_s = time.perf_counter()
+        self._began_s = began_s
 
     def of_rank(self, ranks: Ranks) -> SpikingResult:
         """Build and run what one rank owns, and store it."""
@@ -200,17 +202,12 @@ class _Run:
         """Merge what was stored and say how it ended; nothing if there is nothing yet."""
         if self._store is None:
             return
-        tick = finalise(self._out / STORE) if status != "complete" or self._records() else 0
+        tick = finalise(self._out / STORE)
         said: dict[str, Any] = {"status": status, "finished": now(), "error": error}
         if result is not None:
-            tick = self._described.ticks
             said["result"] = summary(result)
         self._store.describe(said)
         self._say(status, tick)
-
-    def _records(self) -> bool:
-        recording = self._described.recording
-        return bool(recording.spikes or recording.states or recording.weights)
 
     def _advance(self, simulation: Simulation, ranks: Ranks) -> tuple[float, float]:
         """Return the seconds until the first tick was done, and those of all others."""
@@ -330,6 +327,6 @@ def lines(result: SpikingResult) -> list[str]:
         power = round(math.log2(each.step))
         said.append(
             f"input to {each.receptor} of {', '.join(each.populations)} is summed in steps of "
-            f"2^{power} {each.unit} ({each.step:.2g})"
+            f"2^{power}{'' if each.unit == '1' else ' ' + each.unit} ({each.step:.2g})"
         )
     return said

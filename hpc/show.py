@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from biosim.traces import open_run
+from hpc.show_spiking import stored_lines
 from rules import RULES, Rule, Stack
 from rules.card import facts, parameters
 from scenarios.reading import built_in, read_tree
@@ -29,7 +30,8 @@ def scenarios_text() -> str:
     for name, path in built_in().items():
         first = path.read_text(encoding="utf-8").splitlines()[0]
         lines.append(f"{name:16}{first.lstrip('# ')}")
-    return "\n".join([*lines, "", "A copy to change: biosim new my_scenario"])
+    more = "A copy to change: biosim new my_scenario, or biosim new my_network --spiking"
+    return "\n".join([*lines, "", more])
 
 
 def card_text(name: str, rule: type[Rule]) -> str:
@@ -63,10 +65,16 @@ def traces_text(path: str | Path) -> str:
     """Return what a run stored: status, arrays, shapes, bytes."""
     tree = open_run(path)
     attributes = tree.attrs
+    if attributes.get("kind") == "spiking":
+        about = stored_lines(attributes)
+    else:
+        about = [
+            f"rule      {attributes['rule']}, seed {attributes['seed']}",
+            f"data      {attributes['data']['name']}: {attributes['data']['description']}",
+        ]
     lines = [
         f"status    {attributes['status']}",
-        f"rule      {attributes['rule']}, seed {attributes['seed']}",
-        f"data      {attributes['data']['name']}: {attributes['data']['description']}",
+        *about,
         f"started   {attributes['started']} on {attributes['host']}, ranks {attributes['ranks']}",
         "",
         f"{'array':44}{'dimensions':40}{'dtype':>9}{'bytes':>14}",

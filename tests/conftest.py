@@ -9,6 +9,9 @@ import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+# Kernels that one test run compiled serve the next; the user's cache is left alone.
+os.environ["BIOSIM_CACHE"] = str(REPOSITORY / ".pytest_cache" / "biosim")
+
 # The same examples every time: a failure in CI must be a failure at the desk. Time decides
 # nothing, since other tests share the cores.
 hypothesis.settings.register_profile(

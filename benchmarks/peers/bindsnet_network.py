@@ -76,4 +76,5 @@ def main() -> None:
     activity.say(asked, measured)
 
 
-main()
+if __name__ == "__main__":
+    main()

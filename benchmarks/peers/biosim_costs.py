@@ -10,10 +10,8 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser, Namespace
 
-import brian2  # noqa: F401
 import numpy as np
 
-import biosim.spiking.machine  # noqa: F401
 from benchmarks.peers import activity
 from biosim.events import Kind
 from biosim.network import Network, Population, Projection

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-# Brian2 and the machine are imported lazily by biosim; here before any clock starts.
-import brian2  # noqa: F401
 import numpy as np
 import torch
 
 import biosim
-import biosim.spiking.machine
 from benchmarks.peers import activity
 from benchmarks.peers.activity import steps
 from benchmarks.peers.networks import DT_MS, NETWORKS, Brunel, Cobahh, Cuba, Network, Stdp
+from biosim.equations.brian import brian
 from biosim.events import Kind
 from biosim.network import Network as Described
 from biosim.network import Population, Projection
@@ -259,6 +258,9 @@ def main() -> None:
     seconds = asked.seconds = asked.seconds or network.seconds
     ticks = steps(seconds * 1000, DT_MS)
     described = build(network, not asked.without_synapses, asked.as_nest)
+    # What is imported late is imported before the clock starts.
+    brian()
+    importlib.import_module("biosim.spiking.machine")
     sink = MemorySink() if asked.record else Counting()
     plastic = bool(asked.record and described.projections and getattr(network, "stdp", None))
     recording = Recording(
@@ -302,4 +304,5 @@ def main() -> None:
     activity.say(asked, measured)
 
 
-main()
+if __name__ == "__main__":
+    main()

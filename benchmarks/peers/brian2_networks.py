@@ -204,4 +204,5 @@ def main() -> None:
     activity.say(asked, run(folder, network.neurons, asked))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -57,6 +57,27 @@ class Built:
     inputs: list[Any] = field(default_factory=list)
 
 
+def refuse(network: Network) -> None:
+    """Raise NetworkError if the network has something that no start or replay gives to Brian2."""
+    if network.dt is None:
+        raise NetworkError("the network has no dt, so it has no twin in Brian2; give it its tick")
+    for population in network.populations:
+        name, model = population.name, population.model
+        if isinstance(model, Spiking):
+            texts = {"model": model.model, "threshold": model.threshold, "reset": model.reset}
+            _refuse_draws(f"population {name!r}", texts)
+        elif not isinstance(model, PoissonSource | SpikeList):
+            raise NetworkError(
+                f"population {name!r} is a {type(model).__name__}, which has no twin in Brian2; "
+                "expected Spiking, PoissonSource or SpikeList"
+            )
+    for projection in network.projections:
+        synapse = getattr(projection.weights, "synapse", None)
+        if synapse is not None:
+            texts = {"on_pre": synapse.on_pre, "on_post": synapse.on_post, "model": synapse.model}
+            _refuse_draws(f"projection {projection.name!r}", texts)
+
+
 def build(
     brian2: Any,
     network: Network,
@@ -78,8 +99,7 @@ def build(
     Raises:
         NetworkError: the network has something that Brian2 cannot be given.
     """
-    if network.dt is None:
-        raise NetworkError("the network has no dt, so it has no twin in Brian2; give it its tick")
+    refuse(network)
     clock = brian2.Clock(dt=network.dt * brian2.second, name="biosim_clock*")
     built = Built(brian2, clock)
     for population in network.populations:
@@ -112,13 +132,7 @@ def _group(built: Built, population: Population, replay: Mapping[str, Spikes]) -
                 "the spikes to replay"
             )
         return _generator(built, population, *replay[name])
-    if not isinstance(model, Spiking):
-        raise NetworkError(
-            f"population {name!r} is a {type(model).__name__}, which has no twin in Brian2; "
-            "expected Spiking, PoissonSource or SpikeList"
-        )
-    texts = {"model": model.model, "threshold": model.threshold, "reset": model.reset}
-    _refuse_draws(f"population {name!r}", texts)
+    assert isinstance(model, Spiking)  # `refuse` has seen to it
     chosen = {} if model.method is None else {"method": model.method}
     return brian2.NeuronGroup(
         population.size,
@@ -174,7 +188,6 @@ def _synapses(built: Built, projection: Projection, start: Start) -> Any:
     target = built.groups[projection.target]
     model, unit = _synapse_model(brian2, projection, target)
     where = f"projection {name!r}"
-    _refuse_draws(where, {"on_pre": model.on_pre, "on_post": model.on_post, "model": model.model})
     synapses = brian2.Synapses(
         built.groups[projection.source],
         target,

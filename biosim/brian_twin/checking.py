@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from biosim.brian_twin.build import refuse
 from biosim.brian_twin.parting import compare
 from biosim.brian_twin.running import Codegen, run
 from biosim.network import Network
@@ -37,6 +38,7 @@ def check(network: Network, seed: int, ticks: int, *, codegen: Codegen = "numpy"
         NetworkError: the network has something that Brian2 cannot be given.
         EquationError: equations cannot be taken.
     """
+    refuse(network)
     start = drawn_start(network, seed)
     ours = simulated(network, start, seed, ticks)
     replay = {

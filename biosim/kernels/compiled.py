@@ -14,12 +14,15 @@ import importlib.util
 import os
 import sys
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import llvmlite
 import numba
+
+from biosim.equations.cache import directory
 
 _HEADER = '''"""Made by biosim from a network's description."""
 
@@ -39,15 +42,8 @@ GREATEST = np.finfo(F).max
 
 '''
 
-
-def cache_directory() -> Path:
-    """Return where generated code lies: BIOSIM_CACHE, or the user's cache directory."""
-    chosen = os.environ.get("BIOSIM_CACHE")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "biosim"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "biosim"
+_IMPORTING = threading.Lock()
+"""Ranks may be threads of one process; none may see a module that is half imported."""
 
 
 def module_of(text: str, precision: str, dt: float) -> ModuleType:
@@ -62,9 +58,14 @@ def module_of(text: str, precision: str, dt: float) -> ModuleType:
     source = _HEADER.format(precision=precision, sums=sums, dt=dt) + text
     digest = hashlib.blake2b(f"{_kernels()}\n{source}".encode(), digest_size=12).hexdigest()
     name = f"biosim_kernels_{digest}"
+    with _IMPORTING:
+        return _imported(name, source)
+
+
+def _imported(name: str, source: str) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
-    path = cache_directory() / "kernels" / f"{name}.py"
+    path = directory() / "kernels" / f"{name}.py"
     try:
         _put(path, source)
     except OSError:

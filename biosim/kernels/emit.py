@@ -12,8 +12,8 @@ _OWN = {"exp": "exp", "exprel": "exprel"}
 """Functions that have a vectorising form of their own in `kernels.functions`."""
 
 _NUMPY = frozenset(
-    "log log10 log1p expm1 sqrt sin cos tan sinh cosh tanh arcsin arccos arctan "
-    "floor ceil sign".split()
+    {"log", "log10", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh"}
+    | {"arcsin", "arccos", "arctan", "floor", "ceil", "sign"}
 )
 
 
@@ -76,7 +76,8 @@ class _Printer(ast.NodeVisitor):
         return parts[0] if len(parts) == 1 else "(" + " & ".join(parts) + ")"
 
     def visit_IfExp(self, node: ast.IfExp) -> str:
-        return f"({self.visit(node.body)} if {self.visit(node.test)} else {self.visit(node.orelse)})"
+        body, test, other = (self.visit(part) for part in (node.body, node.test, node.orelse))
+        return f"({body} if {test} else {other})"
 
     def visit_Call(self, node: ast.Call) -> str:
         assert isinstance(node.func, ast.Name)
@@ -99,9 +100,7 @@ class _Printer(ast.NodeVisitor):
         raise ValueError(f"{ast.dump(node)} cannot be compiled")
 
 
-def printed(
-    expression: str, precision: Precision, names: Mapping[str, str] | None = None
-) -> str:
+def printed(expression: str, precision: Precision, names: Mapping[str, str] | None = None) -> str:
     """Return the expression as numba source.
 
     Args:
@@ -117,9 +116,7 @@ def names_in(expression: str) -> set[str]:
     tree = ast.parse(expression, mode="eval")
     calls = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     return {
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and id(node) not in calls
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in calls
     }
 
 

@@ -1,4 +1,4 @@
-"""Source text of the kernels of an event-driven sheet: neurons are dealt with when something happens.
+"""Source text of an event-driven sheet's kernels: neurons move when something happens.
 
 A neuron is awake in a tick if input has reached it, if it spiked in the tick before, or if the
 ceiling of its future, were no input to come, is above the threshold. Awake neurons take the same
@@ -99,7 +99,7 @@ def ceilings(sheet: SheetCode) -> dict[str, str]:
     assert code.threshold is not None
     assert code.ceiling is not None
     states = {a.name for a in code.update if a.name in sheet.casts}
-    return {name: f"({code.ceiling})" for name in names_in(code.threshold) & states}
+    return dict.fromkeys(names_in(code.threshold) & states, f"({code.ceiling})")
 
 
 def _solved(sheet: SheetCode, precision: Precision, held: frozenset[str]) -> list[str]:
@@ -129,9 +129,9 @@ def unsolvable(sheet: SheetCode) -> str:
     if sheet.traces:
         return "plastic synapses end on it, whose traces move at every tick"
     for a in code.jump:
-        if a.name in sheet.casts and a.name not in sheet.gated:
-            if _reads(code.jump, a.name) & sheet.gated:
-                return f"{a.name!r} depends on a variable that holds still while refractory"
+        moves = a.name in sheet.casts and a.name not in sheet.gated
+        if moves and _reads(code.jump, a.name) & sheet.gated:
+            return f"{a.name!r} depends on a variable that holds still while refractory"
     return ""
 
 

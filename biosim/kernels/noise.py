@@ -85,7 +85,8 @@ def add_poisson(words: Any, thresholds: Any, weight: Any, acc: Any) -> None:
             u = words[lo : lo + 256]
             a = acc[lo : min(lo + 256, n)]
             for j in range(0, m - 3, 4):  # four at a time: a quarter of the loads and stores
-                t0, t1, t2, t3 = thresholds[j], thresholds[j + 1], thresholds[j + 2], thresholds[j + 3]
+                t0, t1 = thresholds[j], thresholds[j + 1]
+                t2, t3 = thresholds[j + 2], thresholds[j + 3]
                 for i in range(a.shape[0]):
                     word = u[i]
                     reached = np.int32(word >= t0) + np.int32(word >= t1)
@@ -138,6 +139,6 @@ def fill_normal(key: Any, stream: Any, tick: Any, first: Any, words: Any, out: A
 @compiled
 def fill_uniform(key: Any, stream: Any, tick: Any, first: Any, words: Any, out: Any) -> None:
     """Fill out (n,) with numbers in the open interval (0, 1)."""
-    fill_words(key, stream, tick, first, words)
+    fill_words(key, np.int64(2) * stream, tick, first, words)
     for i in range(out.shape[0]):
         out[i] = (words[i] + 0.5) * 2.0**-32

@@ -74,7 +74,7 @@ class PlasticCode:
 
     @cached_property
     def kept(self) -> list[str]:
-        """What a post-synaptic spike is remembered with: all that `on_post` reads and that changes."""
+        """What a post-synaptic spike is remembered with: what `on_post` reads and what changes."""
         known = {a.name for a in self.code.post_prelude} | set(self.of_post)
         known |= {v.name for v in self.code.shared_variables} | {"t"}
         used = {name for a in self.code.on_post for name in names_in(a.expression)}
@@ -83,7 +83,8 @@ class PlasticCode:
     @property
     def of_post(self) -> list[str]:
         """Names of arrays over post-synaptic neurons: traces, and variables that are read."""
-        return [*(t.name for t in self.code.post_traces), *(f"{x}_post" for x in self.code.reads_post)]
+        traces = [t.name for t in self.code.post_traces]
+        return [*traces, *(f"{x}_post" for x in self.code.reads_post)]
 
     @property
     def of_pre(self) -> list[str]:
@@ -148,10 +149,11 @@ class PlasticText:
     def _pre_at(self, prefix: str, ticks: str) -> list[str]:
         """Return lines that set `prefix_trace` to the pre-synaptic traces after so many ticks."""
         names = {t.name: f"b_{t.name}[run]" for t in self._code.pre_traces}
-        return [
-            f"{prefix}_{t.name} = F({self._decayed(t.name, t.decayed, names[t.name], ticks, names)})"
-            for t in self._code.pre_traces
-        ]
+        lines = []
+        for t in self._code.pre_traces:
+            value = self._decayed(t.name, t.decayed, names[t.name], ticks, names)
+            lines.append(f"{prefix}_{t.name} = F({value})")
+        return lines
 
     def _own_at(self, tick: str) -> list[str]:
         if not self._code.own_traces:
@@ -192,7 +194,8 @@ class PlasticText:
         """Return lines that lay out a run's traces: `l_trace[k + 1]` k ticks after `before`."""
         if not self._code.on_post:
             return []
-        lines = [f"near = tick - before <= {REACH}", "if near:", "    for k in range(tick - before):"]
+        lines = [f"near = tick - before <= {REACH}"]
+        lines += ["if near:", "    for k in range(tick - before):"]
         lines += [f"        {line}" for line in self._pre_at("p", "k")]
         lines += [f"        l_{t.name}[k + 1] = p_{t.name}" for t in self._code.pre_traces]
         return [*lines, "    pass"] if self._code.pre_traces else lines[:1]
@@ -278,7 +281,8 @@ class PlasticText:
             body += [f"d_{x} = c_{x}[base : base + final - first]" for x in p.of_post]
             body += [f"d_in_{r} = in_{r}[base : base + final - first]" for r in p.receptors]
         body += ["for m in range(final - first):", *(f"    {line}" for line in each)]
-        body += [f"b_{t.name}[run] = n_{code.pre_final.get(t.name, t.name)}" for t in code.pre_traces]
+        final = {t.name: code.pre_final.get(t.name, t.name) for t in code.pre_traces}
+        body += [f"b_{name}[run] = n_{version}" for name, version in final.items()]
         body += ["last[run] = tick", "seen[run] = tick", "events += start[run + 1] - start[run]"]
         lines += [f"    {line}" for line in body]
         lines += ["return -1 if over else events"]

@@ -90,7 +90,7 @@ class Program:
             *(self._input(i, part) for i, part in enumerate(code.inputs)),
         ):
             lines += part
-        for plastic, broad, wait in code.plastic:
+        for plastic, broad, _ in code.plastic:
             functions.append(PlasticText(plastic, precision).functions())
             lines += self._plastic(plastic, broad)
         for plastic, _, wait in code.plastic:
@@ -155,8 +155,7 @@ class Program:
         weights = "weight" if store.each else "run_weight"
         how = "each" if store.each else "alike"
         row, start, slot, weight = self._take(prefix, ["row", "start", "slot", weights])
-        acc = "shard_acc" if store.wakes is None else f"own{store.wakes}_acc"
-        self._take(*acc.rsplit("_", 1)[:1], [acc.rsplit("_", 1)[1]])
+        (acc,) = self._take("shard" if store.wakes is None else f"own{store.wakes}", ["acc"])
         if not store.broad and store.wakes is None:
             (delay,) = self._take(prefix, ["delay"])
             return [

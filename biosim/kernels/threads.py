@@ -5,7 +5,7 @@ biological time. Threads spin, and give their core away when a wait is long, so 
 than cores are slow but never stuck.
 
 The barrier is an array of 32 int64: [0] how many have come, [8] how often all have met,
-[16] whether anyone gave up.
+[16] whether anyone gave up for good.
 """
 
 from __future__ import annotations
@@ -64,18 +64,23 @@ def store_atomic(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
 
 @compiled
 def meet(barrier: Any, threads: Any) -> bool:
-    """Wait for the other threads; return whether any of them gave up."""
+    """Wait for the other threads; return whether one of them will never come.
+
+    If all came, it is False, even if one gave up since: what was begun together is done by all,
+    so that where a run stops does not depend on who is slow.
+    """
     meeting = load_atomic(barrier, 8)
     if add_atomic(barrier, 0, 1) == threads - 1:
         store_atomic(barrier, 0, 0)
         add_atomic(barrier, 8, 1)
-    else:
-        looks = 0
-        while load_atomic(barrier, 8) == meeting and load_atomic(barrier, 16) == 0:
-            looks += 1
-            if looks > PATIENCE:
-                _yield()
-    return load_atomic(barrier, 16) != 0
+        return False
+    looks = 0
+    while load_atomic(barrier, 8) == meeting and load_atomic(barrier, 16) == 0:
+        looks += 1
+        if looks > PATIENCE:
+            _yield()
+    alone: bool = load_atomic(barrier, 8) == meeting
+    return alone
 
 
 @compiled

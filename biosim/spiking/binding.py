@@ -131,8 +131,8 @@ class Binding:
         return found
 
     def _changing(self) -> list[str]:
-        fixed = {"row", "start", "slot", "delays", "weight", "run_weight", "gid", "thresholds"}
-        fixed |= {"means", "key", "ticks", "listed", "due", "words"}
+        fixed = {"row", "start", "slot", "delays", "weight", "run_weight", "gid", "means"}
+        fixed |= {"key", "ticks", "listed", "due", "words"}
         return [
             name
             for name, value in self.arguments.items()
@@ -201,9 +201,7 @@ def agreed_scales(layout: Layout, wires: Wires, shards: list[Shard], ranks: Rank
     return scales
 
 
-def _greatest(
-    layout: Layout, wires: Wires, shard: Shard, sheet: int, receptor: str
-) -> float:
+def _greatest(layout: Layout, wires: Wires, shard: Shard, sheet: int, receptor: str) -> float:
     """Return the greatest sum of absolute input of an owned neuron in a tick."""
     totals = np.zeros(shard.size[sheet])
     for i in layout.static:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -17,8 +17,8 @@ from biosim.network import NetworkError, Population
 from biosim.spiking.description import PoissonInput, PoissonSource, SpikeList, Spiking, Value
 from biosim.spiking.layout import Layout
 from biosim.spiking.shard import Arrays, Shard, padded
-from biosim.wiring.rows import Part, Rows, build_rows
 from biosim.wiring.described import amount, delays
+from biosim.wiring.rows import Part, Rows, build_rows
 from biosim.wiring.values import Amount, Constant
 
 Scales = dict[tuple[int, str], float]
@@ -225,9 +225,7 @@ def inputs(
     return codes, arrays
 
 
-def sources(
-    layout: Layout, shard: Shard, seed: int
-) -> tuple[list[SourceCode], list[Arrays]]:
+def sources(layout: Layout, shard: Shard, seed: int) -> tuple[list[SourceCode], list[Arrays]]:
     """Return the sources of a shard."""
     codes, arrays = [], []
     for i in layout.sources:
@@ -256,9 +254,7 @@ def sources(
                     "key": key(seed, f"poisson/{population.name}"),
                     "first": lo,
                     "words": np.zeros(padded(hi - lo), dtype=np.uint32),
-                    "thresholds": chances(
-                        rate[lo:hi] * layout.dt, population.name
-                    ),
+                    "thresholds": chances(rate[lo:hi] * layout.dt, population.name),
                     "number": np.uint32(number + lo),
                 }
             )
@@ -277,7 +273,8 @@ def chances(chance: npt.NDArray[np.float64], name: str) -> npt.NDArray[np.uint32
             f"population {name!r} spikes with a chance of {worst:g} a tick (rate x dt); expected "
             "0 to 1: lower the rate or take shorter ticks"
         )
-    return np.minimum(np.rint(chance * 2.0**32), 2.0**32 - 1).astype(np.uint32)
+    rounded: npt.NDArray[np.float64] = np.rint(chance * 2.0**32)
+    return np.minimum(rounded, 2.0**32 - 1).astype(np.uint32)
 
 
 def key(seed: int, purpose: str) -> npt.NDArray[np.uint32]:

@@ -5,11 +5,9 @@ Why from the description and never from a measurement: every machine has to deci
 
 from __future__ import annotations
 
-import numpy as np
-
 from biosim.equations.evaluate import evaluate
-from biosim.kernels.event_sheets import ceilings, unsolvable
 from biosim.kernels.emit import renamed
+from biosim.kernels.event_sheets import ceilings, unsolvable
 from biosim.kernels.sheets import SheetCode
 from biosim.network import Network, NetworkError
 from biosim.spiking.description import PoissonInput, Sparse, Spiking, StepCurrent
@@ -62,8 +60,8 @@ def _rests(sheet: SheetCode) -> bool:
     code = sheet.code
     assert code.jump is not None
     assert code.threshold is not None
-    names = {v.name: np.float64(0.0) for v in code.variables}
-    names |= {"elapsed": np.float64(AGES_S), "t": 0.0, "i": 0.0, "N": 1.0}
+    names = {v.name: 0.0 for v in code.variables}
+    names |= {"elapsed": AGES_S, "t": 0.0, "i": 0.0, "N": 1.0}
     moved = dict(names)
     for a in code.jump:
         value = evaluate(a.expression, names)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from biosim.equations import NeuronCode, SynapseCode, neuron_code
+from biosim.equations.code import EquationError
 from biosim.equations.synapses import synapse_code
 from biosim.kernels.emit import renamed
 from biosim.kernels.noise import BLOCK
@@ -128,6 +129,11 @@ class Layout:
                 self.neurons[target],
                 [v for v in pre if v.role == "parameter"],
             )
+            for effect in code.post_effects:
+                raise EquationError(
+                    f"projection {projection.name!r}, on_post: {effect.variable!r} of the neuron "
+                    "is changed, which only on_pre may do; change it in the neuron's reset"
+                )
             self.plastic.append(Plastic(i, code))
 
     def _check_receptor(self, receptor: str, target: int, who: str) -> None:
@@ -146,7 +152,7 @@ class Layout:
             receptors[self.ends(i)[1]][self.network.projections[i].receptor] = None
         for number, plastic in enumerate(self.plastic):
             target = self.ends(plastic.projection)[1]
-            for effect in (*plastic.code.effects, *plastic.code.post_effects):
+            for effect in plastic.code.effects:
                 receptors[target][effect.variable] = None
             traces[target] += decays(plastic.code, number, self.dt)
         for stimulus in self.inputs():
@@ -169,9 +175,7 @@ class Layout:
         for members in together.values():
             used = dict.fromkeys(r for i in members for r in receptors[i])
             first = members[0]
-            sheet = SheetCode(
-                self.neurons[first], tuple(used), tuple(traces[first]), events[first]
-            )
+            sheet = SheetCode(self.neurons[first], tuple(used), tuple(traces[first]), events[first])
             sheets.append(Sheet(sheet, tuple(members)))
         return sheets
 

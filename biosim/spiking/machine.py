@@ -7,6 +7,7 @@ meet inside the compiled program. Other ranks hear of a window's spikes after it
 from __future__ import annotations
 
 import itertools
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -69,6 +70,12 @@ class Machine:
         self.now: Tick = 0
         self.layout, self._ranks = layout, ranks
         self._recording, self._sink = recording, sink or NullSink()
+        spiking = [layout.network.populations[i] for i in layout.first]
+        sparse = [*layout.static, *(plastic.projection for plastic in layout.plastic)]
+        recording.check(
+            {population.name: population.size for population in spiking},
+            [layout.network.projections[i].name for i in sorted(sparse)],
+        )
         first, count = ranks.rank * threads, ranks.size * threads
         self.shards = [Shard(layout, first + t, count, precision) for t in range(threads)]
         wires = building.Wires(layout, seed)
@@ -108,8 +115,9 @@ class Machine:
     @property
     def synapses(self) -> int:
         """How many synapses end on this rank."""
+        starts = re.compile(r"(store|plastic)\d+_start")
         arguments = [found for binding in self._bindings for found in binding.arguments.items()]
-        return sum(len(value) for name, value in arguments if name.endswith("_slot"))
+        return sum(int(value[-1]) for name, value in arguments if starts.fullmatch(name))
 
     def advance(self, window: Window, inbox: list[Event]) -> list[Event]:
         """Advance all neurons through the window; return the spikes for the other ranks."""
@@ -119,6 +127,8 @@ class Machine:
             ticks, numbers = event.payload.numpy()
             self.rings.put(remote, ticks, numbers)
         self.rings.clear(remote, window.start, window.end)
+        if window.start == 0:
+            self._weights.hand_over(0, self._sink)
         cuts = sorted(self._weights.cuts(window) | self._steps.cuts(window))
         for piece in itertools.starmap(Window, itertools.pairwise([window.start, *cuts, window.end])):
             self._steps.set_at(piece.start)
@@ -257,8 +267,9 @@ class Machine:
         threads = len(self.shards)
         jobs = []
         for t, (advance, names, arguments) in enumerate(self._programs):
-            fixed = (*window, t, threads, self._lookahead, self._barrier)
-            fixed += (self.rings.ids, self.rings.counts, self._status[t])
+            rings = self.rings.ids, self.rings.counts
+            meeting = threads, self._lookahead, self._barrier
+            fixed = (*window, t, *meeting, *rings, self._status[t])
             values = arguments | joined(self._samples.arrays[t], "sample")
             jobs.append((advance, fixed, [values[name] for name in names]))
         if self._pool is None:

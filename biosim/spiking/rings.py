@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import math
+import mmap
+
 import numpy as np
 import numpy.typing as npt
 
@@ -37,8 +40,7 @@ class Rings:
                 f"delays of {depth} ticks with {most} neurons need rings of "
                 f"{needed / 2**30:.0f} GiB; use shorter delays or a longer tick"
             )
-        # Pages that are never written take no memory.
-        self.ids = np.empty((shards + 1, depth, max(1, most)), dtype=np.uint32)
+        self.ids = _untouched(shards + 1, depth, max(1, most))
         self.counts = np.zeros((shards + 1, depth), dtype=np.int64)
 
     @property

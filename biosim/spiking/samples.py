@@ -62,7 +62,8 @@ class Samples:
             ticks = np.arange(made[0]["first"], window.end, record.every, dtype=np.int64)
             neurons = np.concatenate(self._neurons[s])
             if len(neurons) and len(ticks):
-                values = np.hstack([part["out"] for part in made])
+                # A run that stops within the window has fewer.
+                values = np.hstack([part["out"][: len(ticks)] for part in made])
                 sink.states(record.population, variable, ticks, neurons, values)
 
     def _check(self, layout: Layout, i: int, record: StateRecord, variable: str) -> None:

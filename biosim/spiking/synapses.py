@@ -90,7 +90,8 @@ class PlasticSynapses:
         self.rows = build_rows([part], layout.emitting, shard.float, weights="each")
         delay = wires.delay[i]
         self.steady = int(delay.value) if isinstance(delay, Constant) else 0
-        tables = {t.name: self._table(t.name, t.decayed) for t in (*code.pre_traces, *code.own_traces)}
+        decaying = (*code.pre_traces, *code.own_traces)
+        tables = {trace.name: self._table(trace.name, trace.decayed) for trace in decaying}
         self.tables = {name: table for name, table in tables.items() if table is not None}
         dense = layout.sparse(i).wiring == AllToAll() and self.steady > 0
         self.code = PlasticCode(number, code, frozenset(self.tables), dense)
@@ -184,10 +185,12 @@ class PlasticSynapses:
         if names_in(decayed) - {name, "elapsed"}:
             return None
         ticks = np.arange(LONGEST_TABLE, dtype=np.float64) * self.layout.dt
-        zero, one, two = (
-            np.broadcast_to(evaluate(decayed, {name: np.full_like(ticks, x), "elapsed": ticks}), ticks.shape)
-            for x in (0.0, 1.0, 2.0)
-        )
+
+        def after(start: float) -> npt.NDArray[Any]:
+            names = {name: np.full_like(ticks, start), "elapsed": ticks}
+            return np.broadcast_to(evaluate(decayed, names), ticks.shape)
+
+        zero, one, two = after(0.0), after(1.0), after(2.0)
         if zero.any() or not np.allclose(two, 2.0 * one, rtol=1e-12) or abs(one[-1]) > NOTHING:
             return None
         length = int(np.flatnonzero(np.abs(one) > NOTHING)[-1]) + 2
@@ -235,4 +238,3 @@ def greatest_effect(code: SynapseCode, receptor: str, name: str) -> float:
         for values in itertools.product(*corners.values()):
             most = max(most, abs(float(evaluate(text, dict(zip(corners, values, strict=True))))))
     return most
-

@@ -68,7 +68,7 @@ class Values:
             constant = self._constants.get(found[0])
             return found[0] if constant is None else f"({self.filled(constant)})"
 
-        return _NAME.sub(put_in, with_product(tidy(value)))
+        return _NAME.sub(put_in, tidy(value))
 
     def number(self, value: Quantity, table: str, key: str, unit: str = "1") -> float:
         """Return a number in the SI unit given.
@@ -146,8 +146,10 @@ class Values:
 
 
 def tidy(value: Any) -> Any:
-    """Return a text with `second` for the `s` behind a number, which Brian2 does not know."""
-    return _SECONDS.sub(r"\1\2second", value) if isinstance(value, str) else value
+    """Return a text as Brian2 reads it: "20*ms" for "20 ms", "1*second" for "1 s"."""
+    if not isinstance(value, str):
+        return value
+    return with_product(_SECONDS.sub(r"\1\2second", value))
 
 
 def of_a_synapse(text: str) -> bool:

@@ -21,7 +21,7 @@ from biosim.network import Network, Population, Projection
 from biosim.ranks import PretendRanks
 from biosim.spiking.description import Sparse, SpikeList, Spiking, SynapseModel
 from biosim.spiking.recording import MemorySink, Recording, SpikeRecord, WeightRecord
-from biosim.wiring import OneToOne, Pairs
+from biosim.wiring import AllToAll, OneToOne, Pairs
 from rules.bcm import Bcm
 from rules.clopath import Clopath
 from rules.homeostasis import Homeostasis
@@ -83,7 +83,11 @@ CASES = {
     ),
     "triplet_stdp": of_triplets("all"),
     "triplet_stdp nearest": of_triplets("nearest"),
-    "inhibitory_stdp": Case(InhibitoryStdp(eta=0.02, rho0_hz=12.0).synapse, naive.inhibitory()),
+    "inhibitory_stdp": Case(
+        InhibitoryStdp(eta=0.02, rho0_hz=12.0).synapse,
+        naive.inhibitory(),
+        swap_shows=False,  # symmetric: a coincidence counts the same either way
+    ),
     "bcm": Case(Bcm(a3_plus=0.065, rho0_hz=30.0, tau_rate_ms=500.0).synapse, naive.bcm()),
     "reward_stdp": Case(
         RewardStdp(rate_hz=2.0, tau_c_ms=400.0, tau_minus_ms=25.0, baseline=0.1).synapse,
@@ -132,16 +136,13 @@ def trains(ticks: int, targets: int = TARGETS, dense: bool = False, seed: int = 
     pre[2] = pre[2][::20]  # dozens of post spikes between two arrivals
     post = [spikes[(spikes > 2) & (spikes < ticks - 2)] for spikes in post]
     synapses = [
-        (
-            i,
-            j,
-            DENSE_DELAY if dense else int(draw.integers(1, LONGEST + 1)),
-            float(draw.uniform(0.2, 0.8)),
-        )
+        (i, j, int(draw.integers(1, LONGEST + 1)), float(draw.uniform(0.2, 0.8)))
         for j in range(targets)
         for i in range(SOURCES)
         if dense or draw.random() < 0.8
     ]
+    if dense:
+        synapses = [(i, j, DENSE_DELAY, 0.5) for i, j, _, _ in synapses]
     modulated = {k: float(draw.uniform(0.2, 1.0)) for k in range(150, ticks, 377)}
     return Trains(pre, post, synapses, ticks, modulated)
 
@@ -169,7 +170,6 @@ def network(case: Case, run: Trains, dense: bool = False) -> Network:
         np.array(column) for column in zip(*run.synapses, strict=True)
     )
     n = len(run.post)
-    teach = {"source": "teacher", "target": "post", "carries": "spikes", "kind": Kind.SPIKE}
     return Network(
         (
             Population("pre", SOURCES, listed(run.pre)),
@@ -185,21 +185,21 @@ def network(case: Case, run: Trains, dense: bool = False) -> Network:
                 "got",
                 Kind.SPIKE,
                 DENSE_DELAY,
-                Sparse(
-                    Pairs(sources, targets),
-                    weights,
-                    None if dense else delays * DT,
-                    case.synapse(),
-                ),
+                Sparse(AllToAll(), 0.5, None, case.synapse())
+                if dense
+                else Sparse(Pairs(sources, targets), weights, delays * DT, case.synapse()),
             ),
-            Projection(
-                "spikes", receptor="teacher", delay=1, weights=Sparse(OneToOne(), 1.0), **teach
-            ),
-            Projection(
-                "kicks", receptor="v", delay=1, weights=Sparse(OneToOne(), "60*mV"), **teach
-            ),
+            taught("teacher", 1.0),
+            taught("v", "60*mV"),
         ),
         dt=DT,
+    )
+
+
+def taught(receptor: str, weight: Any) -> Projection:
+    synapses = Sparse(OneToOne(), weight)
+    return Projection(
+        f"teaches {receptor}", "teacher", "post", "spikes", receptor, Kind.SPIKE, 1, synapses
     )
 
 

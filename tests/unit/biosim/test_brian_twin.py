@@ -340,6 +340,16 @@ def test_compiled_standalone_gives_the_same() -> None:
     assert compare(ours, run(network, start, 200, replay=replay, counts=counts)).same_spikes
 
 
+def test_synapses_that_draw_are_refused() -> None:
+    chancy = replace(STDP, on_pre="receptor += w*mV*int(rand() < 0.5)")
+    network = feed()
+    network = replace(
+        network, projections=(replace(network.projections[0], weights=wired(1.0, chancy)),)
+    )
+    with pytest.raises(NetworkError, match="projection 'in' draws rand in its on_pre"):
+        run(network, ONE, 3)
+
+
 def test_counts_of_the_wrong_shape_are_refused() -> None:
     drive = PoissonInput("drive", "output", "g", rate="10*Hz", weight="1*mV")
     with pytest.raises(NetworkError, match=r"counts of shape \(2, 1\); expected \(3, 1\)"):
@@ -450,6 +460,15 @@ def test_a_simulation_is_checked_with_what_it_drew() -> None:
     assert lines[1] == "replayed in Brian2, which draws otherwise: source, drive"
     assert lines[2].startswith("every spike is equal: ")
     assert int(lines[2].split(": ")[1].split()[0]) > 200
+
+
+def test_what_cannot_be_checked_is_refused_before_it_is_simulated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(checking, "simulated")
+    noisy = replace(LIF, model="dv/dt = -v/taum + mV*taum**-0.5*xi : volt\ng : volt")
+    with pytest.raises(NetworkError, match="draws xi in its model"):
+        check(feed(noisy), seed=0, ticks=10)
 
 
 def test_a_plastic_simulation_is_checked_weight_by_weight() -> None:
