@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import math
 import mmap
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +62,18 @@ class Rings:
     def put(self, ring: int, ticks: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]) -> None:
         """Add spikes to a ring."""
         _put(self.ids[ring], self.counts[ring], ticks, numbers)
+
+
+def _untouched(*shape: int) -> npt.NDArray[np.uint32]:
+    """Return an array whose pages take memory only once they are written, each by itself.
+
+    Large pages, which numpy asks for, would take all of it: only the first numbers of every tick
+    are ever written.
+    """
+    pages = mmap.mmap(-1, 4 * math.prod(shape))
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(pages, dtype=np.uint32).reshape(shape)
 
 
 @cached
