@@ -111,10 +111,11 @@ class Engine:
                     inbox.sort(key=content_order)
                 for event in actors[i].advance(window, inbox):
                     ledger.sent(event)
-                    for part in spread.get(event.target, ()):
-                        outgoing[owner[part]].append(event._replace(target=part))
                     if event.target not in spread:
                         outgoing[owner[event.target]].append(event)
+                    else:
+                        for part in spread[event.target]:
+                            outgoing[owner[part]].append(event._replace(target=part))
                     if event.tick < wake and not (along and event.kind == Kind.SPIKE):
                         wake = event.tick
                 own_wake = NEVER if i in along else actors[i].next_wake()

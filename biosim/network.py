@@ -12,7 +12,7 @@ from functools import cached_property
 from biosim.contracts import Model, Plasticity
 from biosim.errors import BiosimError
 from biosim.events import Kind, Mode
-from biosim.spiking.description import Sparse, Stimulus
+from biosim.spiking.description import Adapter, InShard, Sparse, Stimulus
 from biosim.wiring import Dense, Tied
 
 
@@ -119,8 +119,9 @@ class Network:
     Raises:
         NetworkError: a name is used twice or unknown, a delay or phase is not of whole ticks, a
             population has no neurons, a tied projection does not mirror the one it is tied to,
-            a plasticity has no weights of its own, something other than activity enters a
-            learning layer by no pathway, or a population's model refuses its wiring.
+            a plasticity has no weights of its own, what spikes meets what does not without an
+            adapter, something other than activity enters a learning layer by no pathway, or a
+            population's model refuses its wiring.
     """
 
     populations: tuple[Population, ...]
@@ -247,6 +248,7 @@ class Network:
                     f"projection {name!r} names phase {phase!r}; "
                     f"the network has {', '.join(p.name for p in self.phases)}"
                 )
+        self._check_meeting(projection)
         if projection.plasticity is not None and not isinstance(projection.weights, Dense):
             raise NetworkError(
                 f"projection {name!r} has a plasticity but no dense weights of its own"
@@ -263,6 +265,52 @@ class Network:
                     f"projection {name!r} is tied to {to!r}; expected a dense projection "
                     f"from {projection.target!r} to {projection.source!r}"
                 )
+
+    def _check_meeting(self, projection: Projection) -> None:
+        """Between what spikes and what does not, there are adapters only."""
+        source, target = (
+            self.populations[self.population_at[end]]
+            for end in (projection.source, projection.target)
+        )
+        sends, gets = isinstance(source.model, InShard), isinstance(target.model, InShard)
+        said = f"projection {projection.name!r} from {source.name!r} to {target.name!r}"
+        weights = "no" if projection.weights is None else type(projection.weights).__name__
+        if sends and gets:
+            if not isinstance(projection.weights, Sparse):
+                raise NetworkError(f"{said} has {weights} weights; both spike: give it Sparse ones")
+            return
+        if isinstance(projection.weights, Sparse):
+            raise NetworkError(f"{said} has Sparse weights; expected two populations that spike")
+        encoded = isinstance(source.model, Adapter) and source.model.to_spikes is not None
+        counted = isinstance(target.model, Adapter) and target.model.from_spikes is not None
+        if (gets and not encoded) or (sends and not counted):
+            raise NetworkError(
+                f"{said} joins what spikes to what does not; put an adapter between them: a "
+                "RateEncoder towards what spikes, a SpikeCounter behind it"
+            )
+        if isinstance(source.model, Adapter) and encoded:
+            only = source.model.to_spikes
+            if (projection.carries == only) != gets:
+                raise NetworkError(
+                    f"{said} carries {projection.carries!r}; an adapter sends {only!r} to "
+                    "populations that spike, and to no others"
+                )
+        if isinstance(target.model, Adapter) and counted:
+            only = target.model.from_spikes
+            if (projection.receptor == only) != sends:
+                raise NetworkError(
+                    f"{said} ends at {projection.receptor!r}; what spikes ends at {only!r} of an "
+                    "adapter, and nothing else does"
+                )
+        if (sends or gets) and projection.weights is not None:
+            raise NetworkError(
+                f"{said} has {weights} weights; to and from what spikes an adapter has none"
+            )
+        if (sends or gets) and source.size != target.size:
+            raise NetworkError(
+                f"{said} joins {source.size} neurons to {target.size}; an adapter has as many as "
+                "the spiking population that it is joined to"
+            )
 
 
 def least_delay(projection: Projection) -> int:

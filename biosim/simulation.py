@@ -25,7 +25,7 @@ from biosim.populations.judge import JudgeActor
 from biosim.populations.site import Site
 from biosim.populations.source import Reel, SourceActor
 from biosim.ranks import OneRank
-from biosim.spiking.description import InShard
+from biosim.spiking.description import InShard, Sparse
 from biosim.spiking.recording import Recording, Sink
 
 if TYPE_CHECKING:
@@ -98,12 +98,7 @@ class Simulation:
                 site = Site(network, i, seed, self.course, where, dtype, count)
                 self._actors[i] = population.model.actor(site)
         self.machine = self._machine(threads, dtype, recording, sink)
-        lookahead = network.shortest_delay
-        if self.machine is not None:
-            self._actors[len(network.populations) + self.ranks.rank] = self.machine
-            if len(self._actors) == 1 and self.ranks.size == 1:
-                lookahead = WINDOW
-        self.engine = Engine(self._actors, self.owner, self.ranks, lookahead, self.ledger)
+        self.engine = self._engine()
         self._sources = [a for a in self._actors.values() if isinstance(a, SourceActor)]
         self._judges = [a for a in self._actors.values() if isinstance(a, JudgeActor)]
 
@@ -128,13 +123,31 @@ class Simulation:
             sink,
         )
 
+    def _engine(self) -> Engine:
+        network, ranks, lookahead = self.network, self.ranks, self.network.shortest_delay
+        actors, owner, ledger = self._actors, self.owner, self.ledger
+        if self.machine is None:
+            return Engine(actors, owner, ranks, lookahead, ledger)
+        # To everyone else the machines of all ranks are one: only they exchange spikes.
+        others = (p.delay for p in network.projections if not isinstance(p.weights, Sparse))
+        stretch = min([WINDOW, *others])
+        lookahead = stretch if ranks.size == 1 else min(stretch, lookahead)
+        first = len(network.populations)
+        actors[first + ranks.rank] = self.machine
+        machines = range(first, first + ranks.size)
+        spread = {
+            i: machines for i, p in enumerate(network.populations) if isinstance(p.model, InShard)
+        }
+        along = (first + ranks.rank,)
+        return Engine(actors, owner, ranks, lookahead, ledger, along, spread, stretch)
+
     def run_to(self, tick: Tick) -> None:
         """Advance until just before this tick.
 
         Raises:
             DivergedError: a neuron's state is not finite any more; what was recorded is kept.
         """
-        self.engine.run(tick)
+        self.engine.run(tick, idle=True)
 
     def begin_epoch(self, x: Tensor, y: Tensor, epoch: int, batch_size: int) -> None:
         """Lay out the samples of an epoch in an order of its own; `finish` presents them.

@@ -24,12 +24,19 @@ from hpc.predict import write_prediction
 from hpc.progress import Bar
 from hpc.report import write_report
 from hpc.run import run as run_one
-from hpc.show import card_text, rules_text, scenarios_text, starter_text, traces_text
+from hpc.show import (
+    card_text,
+    rules_text,
+    scenarios_text,
+    starter_text,
+    synapse_card_text,
+    traces_text,
+)
 from hpc.show_spiking import check_text, spiking_starter_text, validity_text
 from hpc.stored import check_start
 from hpc.summary import collect, summarise
 from hpc.table import table
-from rules import RULES
+from rules import RULES, SYNAPSE_RULES
 from scenarios.reading import nearest, read_tree, resolve_any
 from scenarios.spiking.schema import SpikingScenario
 
@@ -159,9 +166,12 @@ def explain(rule: Annotated[str, typer.Argument(help="name of a rule")]) -> None
 
     Example: biosim explain equilibrium_propagation
     """
-    if rule not in RULES:
-        raise ScenarioError(f"no rule {rule!r}" + nearest(rule, RULES))
-    typer.echo(card_text(rule, RULES[rule]))
+    if rule in SYNAPSE_RULES:
+        typer.echo(synapse_card_text(rule, SYNAPSE_RULES[rule]))
+    elif rule in RULES:
+        typer.echo(card_text(rule, RULES[rule]))
+    else:
+        raise ScenarioError(f"no rule {rule!r}" + nearest(rule, [*RULES, *SYNAPSE_RULES]))
 
 
 @app.command()

@@ -10,7 +10,7 @@ import torch
 
 from biosim.traces import open_run
 from hpc.show_spiking import stored_lines
-from rules import RULES, Rule, Stack
+from rules import RULES, SYNAPSE_RULES, Rule, Stack, SynapseRule, synaptic
 from rules.card import facts, parameters
 from scenarios.reading import built_in, read_tree
 from scenarios.scenario import Data, Layers, Record, Run, Table
@@ -20,8 +20,12 @@ WIDTH = 92
 
 def rules_text() -> str:
     """Return one line a rule."""
-    lines = [f"{name:28}{_summary(rule)}" for name, rule in RULES.items()]
-    return "\n".join([*lines, "", "More on one: biosim explain noprop"])
+    layered = [f"{name:28}{_summary(rule)}" for name, rule in RULES.items()]
+    spiking = [f"{name:28}{_summary(rule)}" for name, rule in SYNAPSE_RULES.items()]
+    more = "More on one: biosim explain noprop"
+    return "\n".join(
+        ["of layers:", *layered, "", "of synapses between spiking neurons:", *spiking, "", more]
+    )
 
 
 def scenarios_text() -> str:
@@ -51,14 +55,37 @@ def card_text(name: str, rule: type[Rule]) -> str:
         ("answers by", ", ".join(found["ways_of_answering"])),
         ("read-out", "supervised, beside the rule" if found["supervised_readout"] else "its own"),
     ]
-    lines = [f"{name}: {found['summary']}", ""]
+    lines = _titled(name, found["summary"], rows)
+    lines += ["", "parameters (rule.NAME=VALUE):"]
+    lines += [f"  {key:16}{default:16}{meaning}" for key, default, meaning in parameters(rule)]
+    return "\n".join(lines)
+
+
+def synapse_card_text(name: str, rule: type[SynapseRule]) -> str:
+    """Return the card of a rule of synapses, read off its equations."""
+    found = synaptic.facts(rule.model_validate({"name": name}))
+    rows = [
+        ("source", found["source"]),
+        ("equations", found["equations"]),
+        ("locality", found["locality"]),
+        ("a synapse reads", ", ".join(found["reads"])),
+    ]
+    lines = _titled(name, found["summary"], rows)
+    for title in ("model", "on_pre", "on_post"):
+        text = textwrap.dedent(found[title]).strip()
+        lines += ["", f"{title}:", textwrap.indent(text, "  ")] if text else []
+    lines += ["", "parameters (of a projection's plasticity):"]
+    lines += [f"  {key:18}{default:18}{meaning}" for key, default, meaning in parameters(rule)]
+    return "\n".join(lines)
+
+
+def _titled(name: str, summary: str, rows: list[tuple[str, str]]) -> list[str]:
+    lines = [f"{name}: {summary}", ""]
     for title, text in rows:
         wrapped = textwrap.wrap(text, WIDTH - 18) or [""]
         lines.append(f"{title:18}{wrapped[0]}")
         lines += [" " * 18 + more for more in wrapped[1:]]
-    lines += ["", "parameters (rule.NAME=VALUE):"]
-    lines += [f"  {key:16}{default:16}{meaning}" for key, default, meaning in parameters(rule)]
-    return "\n".join(lines)
+    return lines
 
 
 def traces_text(path: str | Path) -> str:
@@ -136,5 +163,5 @@ def _toml(value: object) -> str:
     return str(value)
 
 
-def _summary(rule: type[Rule]) -> str:
+def _summary(rule: type[Rule] | type[SynapseRule]) -> str:
     return (rule.__doc__ or "").strip().splitlines()[0]

@@ -7,6 +7,7 @@ from typing import Any
 from biosim.network import Network
 from rules.rule import Rule
 from rules.stack import OUTPUT
+from rules.synaptic import SynapseRule
 
 
 def facts(rule: Rule, network: Network) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def facts(rule: Rule, network: Network) -> dict[str, Any]:
     }
 
 
-def parameters(rule: type[Rule]) -> list[tuple[str, str, str]]:
+def parameters(rule: type[Rule] | type[SynapseRule]) -> list[tuple[str, str, str]]:
     """Return (name, default, meaning) of each parameter of a rule."""
     return [
         (name, repr(field.default), field.description or "")

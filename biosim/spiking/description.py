@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,17 +31,38 @@ and, with the suffixes `_pre` and `_post`, the neurons' parameters.
 class InShard:
     """A population that is advanced together with all others of the kind, by a shard."""
 
+    settable: ClassVar[tuple[str, ...] | None] = None
+    """What adapters may set; None for any parameter of the equations."""
+
     def check(
         self, name: str, incoming: Sequence[Projection], outgoing: Sequence[Projection]
     ) -> None:
-        """Raise BiosimError if a projection is not one of spikes."""
-        for projection in (*incoming, *outgoing):
-            if not isinstance(projection.weights, Sparse):
+        """Raise BiosimError if an adapter takes or sets what the population does not have."""
+        for projection in incoming:
+            told = not isinstance(projection.weights, Sparse)
+            if told and self.settable is not None and projection.receptor not in self.settable:
                 raise BiosimError(
-                    f"projection {projection.name!r} joins {name!r}, which spikes, by "
-                    f"{type(projection.weights).__name__}; expected Sparse synapses, or an "
-                    "adapter between the two populations"
+                    f"projection {projection.name!r} sets {projection.receptor!r} of {name!r}, a "
+                    f"{type(self).__name__}; what can be set: {', '.join(self.settable) or 'none'}"
                 )
+        for projection in outgoing:
+            if not isinstance(projection.weights, Sparse) and projection.carries != "spikes":
+                raise BiosimError(
+                    f"projection {projection.name!r} carries {projection.carries!r} of {name!r}; "
+                    "an adapter gets 'spikes'"
+                )
+
+
+class Adapter:
+    """A population between those that spike and those that do not.
+
+    Spiking populations are joined to adapters by projections without weights, neuron by neuron.
+    """
+
+    to_spikes: ClassVar[str | None] = None
+    """The variable that spiking populations, and they only, may get."""
+    from_spikes: ClassVar[str | None] = None
+    """The receptor for spiking populations, and for them only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +102,8 @@ class PoissonSource(InShard):
         rate: a value, an expression, or an array (N,).
     """
 
+    settable: ClassVar[tuple[str, ...]] = ("rate",)
+
     rate: Value
 
 
@@ -92,6 +115,8 @@ class SpikeList(InShard):
         indices: (n_spikes,) neuron of each spike.
         ticks: (n_spikes,) tick of each spike, not decreasing.
     """
+
+    settable: ClassVar[tuple[str, ...]] = ()
 
     indices: npt.NDArray[np.int64]
     ticks: npt.NDArray[np.int64]

@@ -36,6 +36,8 @@ def by_events(network: Network, population: int, sheet: SheetCode) -> bool:
     reason = unsolvable(sheet)
     if any(isinstance(s, StepCurrent) and s.target == name for s in network.stimuli):
         reason = "a step current sets one of its parameters while neurons sleep"
+    if any(p.target == name and not isinstance(p.weights, Sparse) for p in network.projections):
+        reason = "an adapter sets one of its parameters while neurons sleep"
     if model.integration == "event":
         if reason:
             raise NetworkError(

@@ -50,6 +50,7 @@ class Layout:
         emitting: how many neurons emit spikes.
         static: positions of projections without equations.
         plastic: projections with equations.
+        heard: positions of projections by which adapters get spikes.
 
     Raises:
         NetworkError: there is no tick length, or spiking populations are wired to what they
@@ -78,9 +79,12 @@ class Layout:
             self.emitting += network.populations[i].size
         self.static: list[int] = []
         self.plastic: list[Plastic] = []
+        self.heard: list[int] = []
         for i, projection in enumerate(network.projections):
             if isinstance(projection.weights, Sparse):
                 self._sort(i, projection, projection.weights)
+            else:
+                self._check_adapted(i, projection)
         self.sheets = self._sheets()
 
     def sparse(self, projection: int) -> Sparse:
@@ -135,6 +139,38 @@ class Layout:
                     "is changed, which only on_pre may do; change it in the neuron's reset"
                 )
             self.plastic.append(Plastic(i, code))
+
+    def _check_adapted(self, i: int, projection: Projection) -> None:
+        source, target = self.ends(i)
+        if source in self.neurons and self.neurons[source].threshold is None:
+            raise NetworkError(
+                f"projection {projection.name!r} takes the spikes of {projection.source!r}, which "
+                "has no threshold and never spikes; give its model one"
+            )
+        if source in self.first:
+            self.heard.append(i)
+        if target not in self.first:
+            return
+        twice = [
+            other.name
+            for other in self.network.projections[:i]
+            if not isinstance(other.weights, Sparse)
+            and (other.target, other.receptor) == (projection.target, projection.receptor)
+        ]
+        if twice:
+            raise NetworkError(
+                f"projections {twice[0]!r} and {projection.name!r} both set "
+                f"{projection.receptor!r} of {projection.target!r}; an adapter needs one of its own"
+            )
+        if target in self.neurons:
+            variables = self.neurons[target].variables
+            known = [v.name for v in variables if v.role == "parameter" and v.kind == "float"]
+            if projection.receptor not in known:
+                raise NetworkError(
+                    f"projection {projection.name!r} sets {projection.receptor!r} of "
+                    f"{projection.target!r}; its parameters are {', '.join(known) or 'none'}: "
+                    f"declare it, such as '{projection.receptor} : amp'"
+                )
 
     def _check_receptor(self, receptor: str, target: int, who: str) -> None:
         known = [v.name for v in self.neurons[target].variables if v.kind == "float"]

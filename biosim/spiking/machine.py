@@ -120,36 +120,50 @@ class Machine:
         return sum(int(value[-1]) for name, value in arguments if starts.fullmatch(name))
 
     def advance(self, window: Window, inbox: list[Event]) -> list[Event]:
-        """Advance all neurons through the window; return the spikes for the other ranks."""
+        """Advance all neurons through the window; return spikes for other ranks and adapters.
+
+        What an adapter sends holds from the start of the tick at which it arrives.
+        """
         remote = len(self.shards)
+        told: dict[Tick, list[Event]] = {}
         for event in inbox:
+            if event.projection >= 0:
+                told.setdefault(event.tick, []).append(event)
+                continue
             assert event.payload is not None
             ticks, numbers = event.payload.numpy()
             self.rings.put(remote, ticks, numbers)
         self.rings.clear(remote, window.start, window.end)
         if window.start == 0:
             self._weights.hand_over(0, self._sink)
-        cuts = sorted(self._weights.cuts(window) | self._steps.cuts(window))
+        due = told.keys() - {window.start}
+        cuts = sorted(self._weights.cuts(window) | self._steps.cuts(window) | due)
         for piece in itertools.starmap(Window, itertools.pairwise([window.start, *cuts, window.end])):
             self._steps.set_at(piece.start)
+            for event in told.get(piece.start, ()):
+                self._tell(event)
             self._samples.begin(piece)
             self._run(piece)
             self._hand_over(piece)
             self.now = piece.end
             self._weights.hand_over(self.now, self._sink)
             self._sink.commit(self.now)
-        if self._ranks.size == 1:
+        if self._ranks.size == 1 and not self.layout.heard:
             return []
         ticks, numbers = self._spikes(window)
-        if not len(ticks):
-            return []
-        payload = torch.from_numpy(np.stack([ticks, numbers]))
-        here = self._ranks.rank
-        actors = len(self.layout.network.populations)
+        first = len(self.layout.network.populations)
+        me = first + self._ranks.rank
+        others = [first + r for r in range(self._ranks.size) if first + r != me]
+        parts = [(to, -1, ticks, numbers) for to in others]
+        for i in self.layout.heard:
+            source, to = self.layout.ends(i)
+            neurons = numbers - self.layout.first[source]
+            mine = (neurons >= 0) & (neurons < self.layout.network.populations[source].size)
+            parts.append((to, i, ticks[mine], neurons[mine]))
         return [
-            Event(window.end, Kind.SPIKE, actors + here, actors + r, -1, _NOWHERE, payload)
-            for r in range(self._ranks.size)
-            if r != here
+            Event(window.end, Kind.SPIKE, me, to, projection, _NOWHERE, _stacked(at, who))
+            for to, projection, at, who in parts
+            if len(at)
         ]
 
     def next_wake(self) -> Tick:
@@ -243,6 +257,15 @@ class Machine:
         for binding in self._bindings:
             binding.plastic_of(projection).scale_to(total, variable, self.now)
 
+    def _tell(self, event: Event) -> None:
+        """Set what an adapter sends: (1, N)."""
+        assert event.payload is not None
+        projection, values = self.layout.network.projections[event.projection], event.payload[0]
+        if self.layout.ends(event.projection)[1] in self.layout.sources:
+            self.rates(projection.target, values.numpy())
+        else:
+            self.set(projection.target, projection.receptor, values.numpy())
+
     def _known(self, population: str, variable: str) -> int:
         i = self.layout.network.population_at.get(population, -1)
         if i not in self.layout.neurons:
@@ -317,3 +340,7 @@ class Machine:
             order = slice(None) if self._ordered else np.lexsort((neurons, at))
             self._sink.spikes(record.population, at[order], neurons[order])
         self._samples.hand_over(window, self._sink)
+
+
+def _stacked(ticks: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]) -> Tensor:
+    return torch.from_numpy(np.stack([ticks, numbers]))

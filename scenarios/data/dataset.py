@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biosim.errors import DataError
+from scenarios.data.events import Events, joined
 
 Float32s = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
@@ -27,10 +28,12 @@ class Split:
     Attributes:
         x: (n_samples, n_features) inputs, dimensionless.
         y: (n_samples,) labels 0..classes-1.
+        events: of an event camera, where the samples are its recordings; x then counts them.
     """
 
     x: Float32s
     y: Int64s
+    events: Events | None = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -38,7 +41,8 @@ class Split:
 
     def take(self, which: Int64s) -> Split:
         """Return copies of the samples at the positions (n_taken,), in that order."""
-        return Split(self.x[which], self.y[which])
+        events = None if self.events is None else self.events.take(which)
+        return Split(self.x[which], self.y[which], events)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +84,10 @@ class Dataset:
         check_dataset(self)
 
 
-def no_samples(n_features: int) -> Split:
+def no_samples(n_features: int, with_events: bool = False) -> Split:
     """Return the split (0, n_features) of a data set that has none of that kind."""
-    return Split(np.empty((0, n_features), np.float32), np.empty(0, np.int64))
+    events = joined([]) if with_events else None
+    return Split(np.empty((0, n_features), np.float32), np.empty(0, np.int64), events)
 
 
 def check_dataset(dataset: Dataset) -> None:
@@ -149,6 +154,11 @@ def _check_split(where: str, split: Split, classes: int) -> None:
     if len(x) != len(y):
         raise DataError(
             f"{where} has {len(x)} samples in x but {len(y)} labels in y: give one label a sample"
+        )
+    if split.events is not None and len(split.events) != len(y):
+        raise DataError(
+            f"{where} has {len(y)} samples but {len(split.events)} recordings of events: give one "
+            "recording a sample"
         )
     check_finite(f"{where}.x", x)
     wrong = np.flatnonzero((y < 0) | (y >= classes))

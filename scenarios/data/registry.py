@@ -14,6 +14,7 @@ from biosim.errors import DataError
 from scenarios.data.dataset import Dataset
 from scenarios.data.digits import digits
 from scenarios.data.mnist import fashion_mnist, mnist
+from scenarios.data.nmnist import nmnist
 from scenarios.data.split import RANDOM_STATE, stratified_split
 from scenarios.data.user_file import user_file
 
@@ -23,6 +24,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
     "mnist": mnist,
     "fashion_mnist": fashion_mnist,
+    "nmnist": nmnist,
     "file": user_file,
 }
 

@@ -16,12 +16,11 @@ import pytest
 import torch
 
 from biosim import Simulation
-from biosim.events import Kind
-from biosim.network import Network, Population, Projection
+from biosim.network import Network
 from biosim.ranks import PretendRanks
-from biosim.spiking.description import Sparse, SpikeList, Spiking, SynapseModel
+from biosim.spiking.description import Sparse, Spiking, SynapseModel
 from biosim.spiking.recording import MemorySink, Recording, SpikeRecord, WeightRecord
-from biosim.wiring import AllToAll, OneToOne, Pairs
+from biosim.wiring import AllToAll, Pairs
 from rules.bcm import Bcm
 from rules.clopath import Clopath
 from rules.homeostasis import Homeostasis
@@ -30,6 +29,7 @@ from rules.reward_stdp import RewardStdp
 from rules.stdp import Stdp
 from rules.triplet_stdp import TripletStdp
 from tests.reference import naive_synapses as naive
+from tests.reference import taught
 
 DT = naive.DT
 SOURCES, TARGETS = 16, 10
@@ -147,59 +147,13 @@ def trains(ticks: int, targets: int = TARGETS, dense: bool = False, seed: int = 
     return Trains(pre, post, synapses, ticks, modulated)
 
 
-def listed(spikes: list[np.ndarray], shift: int = 0) -> SpikeList:
-    ticks = np.concatenate(spikes) + shift
-    neurons = np.repeat(np.arange(len(spikes)), [len(s) for s in spikes])
-    order = np.lexsort((neurons, ticks))
-    return SpikeList(neurons[order], ticks[order])
-
-
 def network(case: Case, run: Trains, dense: bool = False) -> Network:
-    """Teachers make the targets spike when they should, through synapses of their own."""
-    model = case.neuron(
-        Spiking(
-            # The voltage moves as in the loop; `teacher` decides when there is a spike.
-            model="dv/dt = (-70*mV - v)/(20*ms) : volt\nteacher : 1\ngot : 1",
-            threshold="teacher > 0.5",
-            reset="teacher -= 1",
-            method="euler",
-            initial={"v": "-70*mV"},
-        )
-    )
-    sources, targets, delays, weights = (
-        np.array(column) for column in zip(*run.synapses, strict=True)
-    )
-    n = len(run.post)
-    return Network(
-        (
-            Population("pre", SOURCES, listed(run.pre)),
-            Population("teacher", n, listed(run.post, -1)),
-            Population("post", n, model),
-        ),
-        (
-            Projection(
-                "learns",
-                "pre",
-                "post",
-                "spikes",
-                "got",
-                Kind.SPIKE,
-                DENSE_DELAY,
-                Sparse(AllToAll(), 0.5, None, case.synapse())
-                if dense
-                else Sparse(Pairs(sources, targets), weights, delays * DT, case.synapse()),
-            ),
-            taught("teacher", 1.0),
-            taught("v", "60*mV"),
-        ),
-        dt=DT,
-    )
-
-
-def taught(receptor: str, weight: Any) -> Projection:
-    synapses = Sparse(OneToOne(), weight)
-    return Projection(
-        f"teaches {receptor}", "teacher", "post", "spikes", receptor, Kind.SPIKE, 1, synapses
+    i, j, delays, weights = (np.array(column) for column in zip(*run.synapses, strict=True))
+    sparse = Sparse(Pairs(i, j), weights, delays * DT, case.synapse())
+    if dense:
+        sparse = Sparse(AllToAll(), 0.5, None, case.synapse())
+    return taught.network(
+        sparse, run.pre, run.post, DT, DENSE_DELAY, neuron=case.neuron, kick="60*mV"
     )
 
 
@@ -218,7 +172,7 @@ def in_machine(
     sink = MemorySink()
     described = network(case, run, dense)
     recording = Recording(
-        spikes=(SpikeRecord("post"),), weights=(WeightRecord("learns", run.ticks),)
+        spikes=(SpikeRecord("post"),), weights=(WeightRecord(taught.LEARNS, run.ticks),)
     )
 
     def program(mine: Any) -> np.ndarray:
@@ -236,14 +190,14 @@ def in_machine(
         if case.modulator is not None:
             for tick, amount in run.modulated.items():
                 sim.run_to(tick)
-                sim.machine.modulate("learns", case.modulator, amount)
+                sim.machine.modulate(taught.LEARNS, case.modulator, amount)
         sim.run_to(run.ticks)
         return np.concatenate([shard.variable(2, "got") for shard in sim.machine.shards])
 
     got = PretendRanks(ranks).run(program)
     spikes = sink.spikes["post"]
     return Found(
-        sink.weights["learns"].values["w"][-1],
+        sink.weights[taught.LEARNS].values["w"][-1],
         np.concatenate(got),
         [np.asarray(spikes.ticks[spikes.neurons == j]) for j in range(len(run.post))],
     )
