@@ -1,5 +1,6 @@
 """Runs the benchmarks and prints ratios: `make bench`."""
 
-from benchmarks.throughput import main
+from benchmarks import spiking, throughput
 
-main()
+throughput.main()
+spiking.main([])

@@ -1,7 +1,9 @@
 """A simulation: the part of a network that one rank owns, and the engine that advances it.
 
 Layered populations are actors of their own, each on one rank. Everything that spikes is one
-actor a rank, its `Machine`, which owns blocks of neurons of every spiking population.
+actor a rank, its `Machine`, which owns blocks of neurons of every spiking population. Adapters
+(`biosim.populations.adapters`) join the two: spiking populations move for as long as anything is
+presented, and stand still once everyone else has nothing left to do.
 
 Every rank makes the same calls with the same arguments. Samples are used by the rank that owns
 the source; answers are returned by the rank that owns the judge, and are None elsewhere.
@@ -21,6 +23,7 @@ from biosim.engine import Engine
 from biosim.events import NEVER, Course, Mode, Tick
 from biosim.ledger import Ledger, LedgerTotals
 from biosim.network import Network, NetworkError
+from biosim.populations.adapters import RateEncoder
 from biosim.populations.judge import JudgeActor
 from biosim.populations.site import Site
 from biosim.populations.source import Reel, SourceActor
@@ -90,6 +93,7 @@ class Simulation:
         self.ledger = Ledger(network)
         self._seed = seed
         self._period = period
+        self.machine = self._machine(threads, dtype, recording, sink)
         self._actors: dict[int, Actor] = {}
         where = torch.device(device)
         for i, population in enumerate(network.populations):
@@ -97,7 +101,6 @@ class Simulation:
                 count = self.ledger.layers[i]
                 site = Site(network, i, seed, self.course, where, dtype, count)
                 self._actors[i] = population.model.actor(site)
-        self.machine = self._machine(threads, dtype, recording, sink)
         self.engine = self._engine()
         self._sources = [a for a in self._actors.values() if isinstance(a, SourceActor)]
         self._judges = [a for a in self._actors.values() if isinstance(a, JudgeActor)]
@@ -157,6 +160,9 @@ class Simulation:
             y: (n_samples,) labels.
             epoch: counted from 0.
             batch_size: samples a minibatch; what does not fill one is left for another epoch.
+
+        Raises:
+            NetworkError: the period is shorter than an adapter takes to present a minibatch.
         """
         whole = self.course.batches * batch_size
         order = Draws(self._seed, "order").order(len(x), counter=epoch)[:whole]
@@ -268,6 +274,15 @@ class Simulation:
             if mode in phase.modes and (phases is None or phase.name in phases)
         )
         period = self._period if mode == Mode.LEARN else None
+        for population in self.network.populations:
+            if period is not None and isinstance(population.model, RateEncoder):
+                needed = population.model.presented(batch_size)
+                if period < needed:
+                    raise NetworkError(
+                        f"got a period of {period} ticks; population {population.name!r} presents "
+                        f"{batch_size} rows in {needed}: ask for at least that, for smaller "
+                        "minibatches, or for exact timing"
+                    )
         reel = Reel(x, y, order.to(x.device), mode, epoch, batch_size, period, chosen)
         for source in self._sources:
             source.present(reel, self.engine.now)

@@ -23,6 +23,7 @@ from hpc.predict import predict as predict_all
 from hpc.predict import write_prediction
 from hpc.progress import Bar
 from hpc.report import write_report
+from hpc.report_spiking import is_spiking, spiking_table, write_spiking_report
 from hpc.run import run as run_one
 from hpc.show import (
     card_text,
@@ -37,7 +38,8 @@ from hpc.stored import check_start
 from hpc.summary import collect, summarise
 from hpc.table import table
 from rules import RULES, SYNAPSE_RULES
-from scenarios.reading import nearest, read_tree, resolve_any
+from scenarios.complaints import nearest
+from scenarios.reading import read_tree, resolve_any
 from scenarios.spiking.schema import SpikingScenario
 
 app = typer.Typer(
@@ -250,17 +252,20 @@ def info(run: Annotated[Path, typer.Argument(help="directory of a run")]) -> Non
 
 
 def _run_spiking(scenario: SpikingScenario, out: Path | None, overwrite: bool) -> None:
-    from hpc.run_spiking import lines  # only what spikes needs Brian2's parser
+    from hpc.run_spiking import lines, summary  # only what spikes needs Brian2's parser
 
     name = f"{scenario.name}-seed-{scenario.run.seed}"
     with Bar(name) as bar:
         result = run_one(scenario, out or Path("runs") / name, overwrite, bar)
-    for line in lines(result):
-        typer.echo(line)
+    typer.echo("\n".join(lines(summary(result))))
     typer.echo(f"results in {result.path}")
 
 
 def _report(directory: Path) -> None:
+    if is_spiking(directory):
+        typer.echo(spiking_table(directory))
+        typer.echo(f"\nreport in {write_spiking_report(directory)}")
+        return
     rows = summarise(collect(directory))
     typer.echo(table(rows))
     typer.echo(f"\nreport in {write_report(directory, rows)}")

@@ -80,9 +80,9 @@ class CountingSink:
         """Return what each population did on all ranks, in a run of so many seconds."""
         found = {}
         for name, counts in self._counts.items():
-            spikes, _, n, total, squares = ranks.sum(
-                torch.from_numpy(counts).flatten()
-            ).reshape(counts.shape).numpy()
+            spikes, _, n, total, squares = (
+                ranks.sum(torch.from_numpy(counts).flatten()).reshape(counts.shape).numpy()
+            )
             several = n >= 2
             mean = total[several] / n[several]
             variance = squares[several] / n[several] - mean**2

@@ -82,11 +82,6 @@ class SpikingResult:
         """Wall time for a second of simulated time."""
         return self.wall_s / self.seconds
 
-    @property
-    def event_ns(self) -> float:
-        """Wall time for a synaptic event, in nanoseconds; NaN without events."""
-        return 1e9 * self.wall_s / self.synaptic_events if self.synaptic_events else math.nan
-
 
 def run_spiking(
     scenario: SpikingScenario,
@@ -298,35 +293,37 @@ def resolutions(machine: Machine) -> tuple[Resolution, ...]:
 
 def summary(result: SpikingResult) -> dict[str, Any]:
     """Return a result as the store keeps it."""
-    said = {k: v for k, v in asdict(result).items() if k != "path"}
+    said = {key: value for key, value in asdict(result).items() if key != "path"}
     for population in said["activity"].values():
         if math.isnan(population["cv"]):
             population["cv"] = None  # JSON has no NaN
     return said
 
 
-def lines(result: SpikingResult) -> list[str]:
-    """Return a result for a terminal."""
-    neurons = sum(each.neurons for each in result.activity.values())
-    wide = max(len("population"), *(len(name) for name in result.activity))
-    said = [
-        f"{neurons:,} neurons, {result.synapses:,} synapses, {result.seconds:g} s simulated",
+def lines(said: Mapping[str, Any]) -> list[str]:
+    """Return a result, as `summary` gives it and the store keeps it, for a terminal."""
+    activity = said["activity"]
+    neurons = sum(each["neurons"] for each in activity.values())
+    wide = max(len("population"), *(len(name) for name in activity))
+    found = [
+        f"{neurons:,} neurons, {said['synapses']:,} synapses, {said['seconds']:g} s simulated",
         "",
         f"{'population':{wide}}{'neurons':>10}{'rate Hz':>10}{'CV':>8}",
     ]
-    for name, each in result.activity.items():
-        cv = "-" if math.isnan(each.cv) else f"{each.cv:.2f}"
-        said.append(f"{name:{wide}}{each.neurons:>10,}{each.rate_hz:>10.2f}{cv:>8}")
-    event = "" if math.isnan(result.event_ns) else f", {result.event_ns:.2f} ns a synaptic event"
-    said += [
+    for name, each in activity.items():
+        cv = "-" if each["cv"] is None else f"{each['cv']:.2f}"
+        found.append(f"{name:{wide}}{each['neurons']:>10,}{each['rate_hz']:>10.2f}{cv:>8}")
+    events, wall_s = said["synaptic_events"], said["wall_s"]
+    event = f", {1e9 * wall_s / events:.2f} ns a synaptic event" if events else ""
+    found += [
         "",
-        f"wall time {result.wall_s:.3g} s: {result.real_time_factor:.3g} times real time{event}; "
-        f"built in {result.build_s:.3g} s",
+        f"wall time {wall_s:.3g} s: {wall_s / said['seconds']:.3g} times real time{event}; "
+        f"built in {said['build_s']:.3g} s",
     ]
-    for each in result.resolutions:
-        power = round(math.log2(each.step))
-        said.append(
-            f"input to {each.receptor} of {', '.join(each.populations)} is summed in steps of "
-            f"2^{power}{'' if each.unit == '1' else ' ' + each.unit} ({each.step:.2g})"
+    for each in said["resolutions"]:
+        unit = "" if each["unit"] == "1" else f" {each['unit']}"
+        found.append(
+            f"input to {each['receptor']} of {', '.join(each['populations'])} is summed in steps "
+            f"of 2^{round(math.log2(each['step']))}{unit} ({each['step']:.2g})"
         )
-    return said
+    return found

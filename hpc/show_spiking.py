@@ -122,8 +122,9 @@ source = "E"                        # or a list
 target = ["E", "I"]                 # or one name; rows of a matrix of p or n are targets
 receptor = "g"                      # variable of the target that a spike adds to
 wiring = { rule = "fixed_probability", p = 0.05 }
-weight = "J"                        # or { normal = [mean, sd, least, greatest] }, { uniform = [from, to] }
-delay = { normal = ["1.5 ms", "0.5 ms", "0.1 ms", "5 ms"] }     # or "1.5 ms"; one tick if left out
+weight = "J"                        # or drawn, as the delay is here, or uniform = [from, to]
+# normal: mean, deviation, and if given the least and the greatest; one tick where left out.
+delay = { normal = ["1.5 ms", "0.5 ms", "0.1 ms", "5 ms"] }
 
 [projections.inhibitory]
 source = "I"
@@ -141,8 +142,12 @@ wiring = { rule = "pairs", sources = [0, 1], targets = [7, 8], weights = [1, 2] 
 weight = "20 mV"
 # wiring = { rule = "all_to_all", selves = false }
 # wiring = { rule = "fixed_total", n = 50 }        # or p, the chance that a pair is joined at all
-# wiring = { rule = "table", file = "connectome.csv", columns = { source = "pre", target = "post", weight = "n" }, only = { kind = "chemical" }, names = ["AVAL", "AVAR"] }
-# wiring = { rule = "matrix", file = "weights.npz" }              # of scipy, a row for each target
+# wiring = { rule = "matrix", file = "weights.npz" }   # of scipy, a row for each target
+# wiring.rule = "table"             # a connectome: its headings, and which lines and names count
+# wiring.file = "connectome.csv"
+# wiring.columns = { source = "from", target = "to", weight = "synapses" }
+# wiring.only = { type = "chemical" }
+# wiring.names = ["AVAL", "AVAR"]
 
 [projections.learning]
 source = "noise"

@@ -25,6 +25,7 @@ from biosim.ledger import ARITHMETIC
 from biosim.store import STORE
 from biosim.traces import open_run
 from hpc.output import COMPARISON
+from hpc.report_spiking import is_spiking
 
 DIRECTIONS = ("up", "down", "broadcast", "label", "phase", "score")
 """Where bytes go; feedback that leaves a population for several others is a broadcast."""
@@ -177,7 +178,10 @@ def collect(directory: Path) -> list[StoredRun]:
         raise OutputError(f"{directory} is not a directory; expected one with runs in it")
     runs = list(_below(directory))
     if not runs:
-        raise OutputError(f"{directory} holds no runs: expected {STORE} in it or below it")
+        raise OutputError(
+            f"{directory} holds no runs: expected {STORE} in it or below it; a spiking "
+            "run is reported by its own directory"
+        )
     return runs
 
 
@@ -214,7 +218,8 @@ def _below(directory: Path) -> Iterator[StoredRun]:
     if (directory / COMPARISON).is_file():
         yield from _compared(directory)
     elif directory.name == STORE or (directory / STORE).is_dir():
-        yield _opened(directory.parent if directory.name == STORE else directory, "-", None)
+        if not is_spiking(directory):
+            yield _opened(directory.parent if directory.name == STORE else directory, "-", None)
     else:
         try:
             # Links are not followed: they could lead in circles.

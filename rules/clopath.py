@@ -23,8 +23,8 @@ class Clopath(SynapseRule):
         "without the homeostasis of a_ltd, and means without delay"
     )
     equations: ClassVar[str] = (
-        "pre spike: w -= w_ref a_ltd [u_minus - theta_minus]+, then x rises;  "
-        "dw/dt = w_ref a_ltp x [v - theta_plus]+ [u_plus - theta_minus]+"
+        "pre spike: w -= w_max a_ltd [u_minus - theta_minus]+, then x rises;  "
+        "dw/dt = w_max a_ltp x [v - theta_plus]+ [u_plus - theta_minus]+"
     )
     locality: ClassVar[str] = (
         "none beyond spikes of the pre- and voltage of the post-synaptic neuron"

@@ -20,8 +20,8 @@ class Homeostasis(SynapseRule):
     """
 
     source: ClassVar[str] = (
-        "scaling: van Rossum, Bi & Turrigiano 2000, eq. 4 without the integral; threshold: "
-        "Diehl & Cook 2015, section 2.3"
+        "scaling: van Rossum, Bi & Turrigiano 2000, without the integral term; threshold: "
+        "Diehl & Cook 2015"
     )
     equations: ClassVar[str] = (
         "dw/dt = w (1 - rate/rho0) / tau_w;  drate/dt = -rate/tau_rate, post spike: rate += "

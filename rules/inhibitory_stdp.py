@@ -16,7 +16,7 @@ class InhibitoryStdp(SynapseRule):
     The weight is a conductance, or a current that the neuron subtracts: it is never negative.
     """
 
-    source: ClassVar[str] = "Vogels, Sprekeler, Zenke, Clopath & Gerstner 2011, eqs. 1 and 2"
+    source: ClassVar[str] = "Vogels, Sprekeler, Zenke, Clopath & Gerstner 2011"
     equations: ClassVar[str] = (
         "pre spike: w += eta w_max (apost - 2 rho0 tau), then apre rises;  "
         "post spike: w += eta w_max apre, then apost rises"

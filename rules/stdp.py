@@ -30,7 +30,7 @@ class Stdp(SynapseRule):
 
     source: ClassVar[str] = (
         "Song, Miller & Abbott 2000 (additive); Rubin, Lee & Sompolinsky 2001 (multiplicative); "
-        "Morrison, Aertsen & Diesmann 2007, eq. 4.1 (power law)"
+        "Morrison, Aertsen & Diesmann 2007 (power law)"
     )
     equations: ClassVar[str] = (
         "post spike: w += up(w) apre, then apost rises;  pre spike: w -= down(w) apost, then apre "

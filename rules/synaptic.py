@@ -95,10 +95,7 @@ class SynapseRule(BaseModel, ABC):
 
 
 def reads(rule: SynapseRule) -> list[str]:
-    """Return what a synapse of a rule reads, off its own equations: "pre.apre", "post.v", ...
-
-    Spikes of its two neurons, which every synapse knows of, are left out.
-    """
+    """Return what a synapse of a rule reads, off its own equations: "pre.apre", "post.v", ..."""
     made = rule.synapse()
     neuron = rule.neuron(Spiking(f"dv/dt = -v/(10*ms) : volt\ninput : {rule.unit}", "v > 1*mV"))
     post = neuron_code(neuron, _CARD_TICK_S, "neuron")
@@ -107,12 +104,15 @@ def reads(rule: SynapseRule) -> list[str]:
 
 def lines(code: SynapseCode) -> list[str]:
     """Return what the code of a synapse reads, one name a line."""
+    spikes = ["pre.spikes"] + (["post.spikes"] if code.on_post or code.post_prelude else [])
     return [
+        *spikes,
         *(f"pre.{trace.name}" for trace in code.pre_traces),
         *(f"pre.{name}" for name in code.reads_pre),
         *(f"post.{trace.name}" for trace in code.post_traces),
         *(f"post.{name}" for name in code.reads_post),
-        *(f"synapse.{each.name}" for each in (*code.variables, *code.own_traces)),
+        *(f"synapse.{each.name}" for each in code.variables),
+        *(f"synapse.{trace.name}" for trace in code.own_traces),
         *(f"shared.{each.name}" for each in code.shared_variables),
     ]
 

@@ -11,7 +11,7 @@ from biosim.network import Network
 from scenarios.data import Dataset
 
 if TYPE_CHECKING:
-    from scenarios.scenario import Scenario
+    from scenarios.scenario import Record, Scenario
 
 
 def check_fit(scenario: Scenario, dataset: Dataset) -> None:
@@ -29,16 +29,7 @@ def check_fit(scenario: Scenario, dataset: Dataset) -> None:
                 f"run.device is {run.device}; this machine shows {torch.cuda.device_count()} CUDA "
                 "devices: use one of them, or cpu"
             )
-    for name, asked in (("weights", record.weights), ("activity", record.activity)):
-        if isinstance(asked, tuple) and asked and max(asked) > run.epochs:
-            raise ScenarioError(
-                f"record.{name} asks for epoch {max(asked)}; the run has {run.epochs}"
-            )
-    if isinstance(record.samples, tuple) and max(record.samples, default=0) >= len(dataset.test):
-        raise ScenarioError(
-            f"record.samples asks for test sample {max(record.samples)}; {dataset.name} has "
-            f"{len(dataset.test)}, counted from 0"
-        )
+    check_record(record, run.epochs, dataset)
     if layers.inputs is not None and layers.inputs != dataset.features:
         raise ScenarioError(
             f"network.inputs is {layers.inputs}; {dataset.name} has {dataset.features} features a "
@@ -53,6 +44,22 @@ def check_fit(scenario: Scenario, dataset: Dataset) -> None:
         raise ScenarioError(
             f"run.batch_size is {run.batch_size}; {dataset.name} has {len(dataset.train)} samples "
             "to learn from: give at most that"
+        )
+
+
+def check_record(record: Record, epochs: int, dataset: Dataset) -> None:
+    """Compare what is to be stored with what there is.
+
+    Raises:
+        ScenarioError: a recorded epoch or sample does not exist.
+    """
+    for name, asked in (("weights", record.weights), ("activity", record.activity)):
+        if isinstance(asked, tuple) and asked and max(asked) > epochs:
+            raise ScenarioError(f"record.{name} asks for epoch {max(asked)}; the run has {epochs}")
+    if isinstance(record.samples, tuple) and max(record.samples, default=0) >= len(dataset.test):
+        raise ScenarioError(
+            f"record.samples asks for test sample {max(record.samples)}; {dataset.name} has "
+            f"{len(dataset.test)}, counted from 0"
         )
 
 

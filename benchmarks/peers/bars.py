@@ -86,5 +86,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def shown(value: float | None, form: str = ".3g") -> str:
-    """Return a number, or a dash."""
-    return "-" if value is None else format(value, form)
+    """Return a number, from a thousand on without an exponent, or a dash."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 1000 else format(value, form)

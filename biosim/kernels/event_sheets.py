@@ -126,8 +126,6 @@ def unsolvable(sheet: SheetCode) -> str:
         return "its equations draw random numbers at every tick"
     if sheet.waits:
         return "its refractoriness ends on a condition, which would be tested at every tick"
-    if sheet.traces:
-        return "plastic synapses end on it, whose traces move at every tick"
     for a in code.jump:
         moves = a.name in sheet.casts and a.name not in sheet.gated
         if moves and _reads(code.jump, a.name) & sheet.gated:

@@ -206,6 +206,7 @@ class _Visit:
         begins: (n_rows,) tick of each row's beginning.
         ends: (n_rows,) tick before which it ends.
         size: how many neurons are counted.
+        weights: what a spike adds, by the ticks that are left to the end of its row.
     """
 
     def __init__(
@@ -214,37 +215,30 @@ class _Visit:
         begins: npt.NDArray[np.int64],
         ends: npt.NDArray[np.int64],
         size: int,
-    ) -> None:
-        self.at, self.begins, self.ends = at, begins, ends
-        self.sums = np.zeros((len(begins), size), dtype=np.int64)
-
-    def add(
-        self,
-        ticks: npt.NDArray[np.int64],
-        neurons: npt.NDArray[np.int64],
         weights: npt.NDArray[np.int64],
     ) -> None:
-        """Count spikes (n,) that arrive at these ticks; a weight by ticks to the row's end."""
+        self.at, self.begins, self.ends, self.weights = at, begins, ends, weights
+        self.sums = np.zeros((len(begins), size), dtype=np.int64)
+
+    def add(self, ticks: npt.NDArray[np.int64], neurons: npt.NDArray[np.int64]) -> None:
+        """Count spikes (n,) that arrive at these ticks."""
         rows = np.searchsorted(self.begins, ticks, side="right") - 1
         left = self.ends[rows] - ticks
         inside = (rows >= 0) & (left > 0)
-        np.add.at(self.sums, (rows[inside], neurons[inside]), weights[left[inside]])
+        np.add.at(self.sums, (rows[inside], neurons[inside]), self.weights[left[inside]])
 
 
 class SpikeCounterActor:
     """Counts what arrives during presentations; other spikes are dropped."""
 
-    state_names: ClassVar[tuple[str, ...]] = ("visits", "coming", "probed")
+    state_names: ClassVar[tuple[str, ...]] = ("visits", "probed")
 
     def __init__(self, model: SpikeCounter, site: Site) -> None:
         self._site = site
         self._outlets = site.outlets().get("count", [])
-        self._delay = {i: projection.delay for i, projection in site.afferents("spikes")}
+        self._spikes = frozenset(i for i, _ in site.afferents("spikes"))
         self._tau_ticks = _ticks(model, site)
-        self._weights = np.zeros(0, dtype=np.int64)
         self.visits: list[_Visit] = []
-        self.coming: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
-        """Ticks at which spikes arrive, and their neurons."""
         self.probed: list[Tensor] = []
 
     def next_wake(self) -> Tick:
@@ -253,18 +247,18 @@ class SpikeCounterActor:
 
     def advance(self, window: Window, inbox: list[Event]) -> list[Event]:
         """Count what arrives in the window; send the counts of a presentation that ends."""
+        came: list[tuple[Tick, npt.NDArray[np.int64]]] = []
         for event in inbox:
             assert event.payload is not None
-            if event.projection in self._delay:
-                ticks, neurons = event.payload.numpy()
-                self.coming.append((ticks + self._delay[event.projection], neurons))
+            if event.projection in self._spikes:
+                came.append((event.tick, event.payload.numpy()))
             else:
-                begins, lasts = event.payload.long().cpu().numpy().T
-                begins = begins + event.tick
-                size = self._site.population.size
-                self.visits.append(_Visit(event.presentation, begins, begins + lasts, size))
-                self._weigh(int(lasts.max()))
-        self._count(window.end)
+                self._begin(event)
+        if self.visits and came:
+            ticks = np.repeat([tick for tick, _ in came], [len(neurons) for _, neurons in came])
+            neurons = np.concatenate([neurons for _, neurons in came])
+            for visit in self.visits:
+                visit.add(ticks, neurons)
         out: list[Event] = []
         while self.next_wake() < window.end:
             self._send(self.visits.pop(0), out)
@@ -281,24 +275,15 @@ class SpikeCounterActor:
         probed, self.probed = torch.cat(self.probed), []
         return probed
 
-    def _weigh(self, longest: int) -> None:
-        """Make sure that spikes this many ticks before the end of their row have a weight."""
-        if longest < len(self._weights):
-            return
-        left = np.arange(longest + 1)
+    def _begin(self, event: Event) -> None:
+        assert event.payload is not None
+        begins, lasts = event.payload.numpy().T
+        begins = event.tick + begins
+        left = np.arange(lasts.max() + 1)
         decayed = np.exp(-left / self._tau_ticks) if self._tau_ticks else np.ones(len(left))
-        self._weights = np.rint(ONE * decayed).astype(np.int64)
-
-    def _count(self, before: Tick) -> None:
-        """Count what arrives before this tick, by which every row that begins is known."""
-        later = []
-        for ticks, neurons in self.coming:
-            now = ticks < before
-            for visit in self.visits:
-                visit.add(ticks[now], neurons[now], self._weights)
-            if not now.all():
-                later.append((ticks[~now], neurons[~now]))
-        self.coming = later
+        weights = np.rint(ONE * decayed).astype(np.int64)
+        size = self._site.population.size
+        self.visits.append(_Visit(event.presentation, begins, begins + lasts, size, weights))
 
     def _send(self, visit: _Visit, out: list[Event]) -> None:
         counts = torch.from_numpy(visit.sums / ONE).to(self._site.device, self._site.dtype)
@@ -312,7 +297,6 @@ def _range(model: RateEncoder, site: Site, outlet: Outlet) -> tuple[float, float
     """Return the drive of an entry of 0 and of 1, in the SI unit of what is driven."""
     # Only a network that spikes needs Brian2's parser.
     from biosim.equations import neuron_code
-    from biosim.equations.evaluate import evaluate_value
 
     driven = site.network.populations[outlet.target]
     receptor, unit = site.network.projections[outlet.projection].receptor, "Hz"
@@ -320,25 +304,28 @@ def _range(model: RateEncoder, site: Site, outlet: Outlet) -> tuple[float, float
         assert site.network.dt is not None
         code = neuron_code(driven.model, site.network.dt, driven.name)
         unit = next(v.unit for v in code.variables if v.name == receptor)
-    whose = f"population {site.population.name!r}"
-    low, high = (
-        float(evaluate_value(value, unit, whose=whose, place=place))
-        for place, value in (("low", model.low), ("high", model.high))
-    )
-    return low, high
+    return _number(site, "low", model.low, unit), _number(site, "high", model.high, unit)
 
 
 def _ticks(model: SpikeCounter, site: Site) -> float | None:
     """Return the time constant in ticks."""
     if model.tau is None:
         return None
-    from biosim.equations.evaluate import evaluate_value
-
-    name = site.population.name
-    tau = float(evaluate_value(model.tau, "s", whose=f"population {name!r}", place="tau"))
+    name, tau = site.population.name, _number(site, "tau", model.tau, "s")
     assert site.network.dt is not None
     if not 0 < tau < float("inf"):
         raise NetworkError(
             f"population {name!r} (spike counter) has a tau of {tau:g} s; expected more than 0"
         )
     return tau / site.network.dt
+
+
+def _number(site: Site, place: str, value: Value, unit: str) -> float:
+    """Return a value of an adapter's description in the SI unit."""
+    from biosim.equations.evaluate import evaluate_value
+
+    whose = f"population {site.population.name!r}"
+    found = evaluate_value(value, unit, whose=whose, place=place)
+    if np.ndim(found):
+        raise NetworkError(f"{whose}, {place}: got shape {np.shape(found)}; expected one number")
+    return float(found)

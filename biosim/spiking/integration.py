@@ -36,7 +36,10 @@ def by_events(network: Network, population: int, sheet: SheetCode) -> bool:
     reason = unsolvable(sheet)
     if any(isinstance(s, StepCurrent) and s.target == name for s in network.stimuli):
         reason = "a step current sets one of its parameters while neurons sleep"
-    if any(p.target == name and not isinstance(p.weights, Sparse) for p in network.projections):
+    ending = [p.weights for p in network.projections if p.target == name]
+    if any(isinstance(weights, Sparse) and weights.synapse is not None for weights in ending):
+        reason = "synapses with equations end on it, which read it or move with it"
+    if any(not isinstance(weights, Sparse) for weights in ending):
         reason = "an adapter sets one of its parameters while neurons sleep"
     if model.integration == "event":
         if reason:

@@ -25,14 +25,16 @@ from biosim.kernels.program import Program
 from biosim.network import NetworkError
 from biosim.spiking import building
 from biosim.spiking.binding import Binding, agreed_scales, joined
+from biosim.spiking.heard import heard
 from biosim.spiking.initial import set_initial
 from biosim.spiking.layout import Layout
 from biosim.spiking.recording import NullSink, Recording, Sink
 from biosim.spiking.rings import Rings
 from biosim.spiking.samples import Samples
 from biosim.spiking.shard import Shard
-from biosim.spiking.snapshots import Snapshots
+from biosim.spiking.snapshots import Joined, Snapshots
 from biosim.spiking.steps import Steps
+from biosim.spiking.told import checked_spikes
 
 AT_MOST = 1000
 """Ticks of a window, where delays allow any: what is recorded is kept in memory so long."""
@@ -151,20 +153,16 @@ class Machine:
         if self._ranks.size == 1 and not self.layout.heard:
             return []
         ticks, numbers = self._spikes(window)
-        first = len(self.layout.network.populations)
-        me = first + self._ranks.rank
-        others = [first + r for r in range(self._ranks.size) if first + r != me]
-        parts = [(to, -1, ticks, numbers) for to in others]
-        for i in self.layout.heard:
-            source, to = self.layout.ends(i)
-            neurons = numbers - self.layout.first[source]
-            mine = (neurons >= 0) & (neurons < self.layout.network.populations[source].size)
-            parts.append((to, i, ticks[mine], neurons[mine]))
+        if not len(ticks):
+            return []
+        payload = torch.from_numpy(np.stack([ticks, numbers]))
+        here = self._ranks.rank
+        actors = len(self.layout.network.populations)
         return [
-            Event(window.end, Kind.SPIKE, me, to, projection, _NOWHERE, _stacked(at, who))
-            for to, projection, at, who in parts
-            if len(at)
-        ]
+            Event(window.end, Kind.SPIKE, actors + here, actors + r, -1, _NOWHERE, payload)
+            for r in range(self._ranks.size)
+            if r != here
+        ] + heard(self.layout, actors + here, _NOWHERE, ticks, numbers)
 
     def next_wake(self) -> Tick:
         """Return the next tick: neurons move by themselves."""
@@ -235,6 +233,39 @@ class Machine:
         for shard, binding in zip(self.shards, self._bindings, strict=True):
             lo, hi = shard.slices[at]
             binding.arguments[f"source{which}_thresholds"][...] = chances[lo:hi]
+
+    def fire(self, population: str, indices: npt.ArrayLike, ticks: npt.ArrayLike) -> None:
+        """Tell a list of spikes when to fire from now on, in place of what it was told before.
+
+        Args:
+            population: its name.
+            indices: (n_spikes,) neuron of each spike.
+            ticks: (n_spikes,) tick of each spike, not decreasing, not before now; a neuron spikes
+                once a tick.
+
+        Raises:
+            NetworkError: see `checked_spikes`.
+        """
+        network = self.layout.network
+        at, who, when = checked_spikes(network, population, indices, ticks, self.now)
+        which, number = self.layout.sources.index(at), self.layout.first[at]
+        for shard, binding in zip(self.shards, self._bindings, strict=True):
+            lo, hi = shard.slices[at]
+            mine = (who >= lo) & (who < hi)
+            binding.arguments[f"source{which}_ticks"] = when[mine]
+            binding.arguments[f"source{which}_listed"] = (who[mine] + number).astype(np.uint32)
+            binding.arguments[f"source{which}_position"][0] = 0
+
+    def weights(self, projection: str) -> Joined:
+        """Return sources, targets and variables of the synapses of a projection that learns.
+
+        Those that end on this rank: (n,) each, copies, by (target, source).
+
+        Raises:
+            NetworkError: there is no such plastic projection.
+        """
+        synapses = [binding.plastic_of(projection) for binding in self._bindings]
+        return self._weights.joined(synapses, self.now)
 
     def modulate(self, projection: str, variable: str, amount: float) -> None:
         """Add to a shared variable of a plastic projection, in SI units, between two runs.
@@ -340,7 +371,3 @@ class Machine:
             order = slice(None) if self._ordered else np.lexsort((neurons, at))
             self._sink.spikes(record.population, at[order], neurons[order])
         self._samples.hand_over(window, self._sink)
-
-
-def _stacked(ticks: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]) -> Tensor:
-    return torch.from_numpy(np.stack([ticks, numbers]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from biosim.spiking.layout import Layout
 from biosim.spiking.recording import Recording, Sink, WeightRecord
 from biosim.spiking.shard import Shard
 from biosim.spiking.synapses import PlasticSynapses
+
+Joined = tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], dict[str, npt.NDArray[Any]]]
+"""Sources, targets, and variables by name, (n,) each."""
 
 
 class Snapshots:
@@ -59,21 +63,18 @@ class Snapshots:
                 self._hand_over(record, tick, sink)
 
     def _hand_over(self, record: WeightRecord, tick: int, sink: Sink) -> None:
-        parts = [
-            self.of(synapses, tick) for synapses in self._synapses[record.projection]
-        ]
-        sources = np.concatenate([part[0] for part in parts])
-        if not len(sources):
-            return
-        values = {
-            name: np.concatenate([part[2][name] for part in parts]) for name in parts[0][2]
-        }
-        targets = np.concatenate([part[1] for part in parts])
-        sink.weights(record.projection, tick, sources, targets, values)
+        sources, targets, values = self.joined(self._synapses[record.projection], tick)
+        if len(sources):
+            sink.weights(record.projection, tick, sources, targets, values)
 
-    def of(
-        self, synapses: PlasticSynapses, tick: int
-    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], dict[str, npt.NDArray[Any]]]:
+    def joined(self, synapses: Sequence[PlasticSynapses], tick: int) -> Joined:
+        """Return sources, targets and variables of the synapses of all shards."""
+        parts = [self.of(each, tick) for each in synapses]
+        values = {name: np.concatenate([part[2][name] for part in parts]) for name in parts[0][2]}
+        sources, targets = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+        return sources, targets, values
+
+    def of(self, synapses: PlasticSynapses, tick: int) -> Joined:
         """Return sources, targets and variables of synapses, by (target, source)."""
         synapses.catch_up(tick)
         sources, targets = synapses.ends()

@@ -104,14 +104,15 @@ def drawn_start(network: Network, seed: int) -> Start:
         for i in layout.neurons
     }
     wires = Wires(layout, seed)
-    others = {
-        p.projection: {
-            v.name: wires.initial(p.projection, v.name)
-            for v in (*p.code.variables, *p.code.shared_variables)
-            if v.name != "w"
-        }
-        for p in layout.plastic
-    }
+    others = {}
+    for p in layout.plastic:
+        synapse = layout.sparse(p.projection).synapse
+        assert synapse is not None
+        names = [v.name for v in (*p.code.variables, *p.code.shared_variables) if v.name != "w"]
+        traces = (*p.code.pre_traces, *p.code.post_traces, *p.code.own_traces)
+        # A trace that nothing is said of starts at 0, here and in every simulator.
+        names += [t.name for t in traces if t.name in synapse.initial]
+        others[p.projection] = {name: wires.initial(p.projection, name) for name in names}
     synapses = {}
     for i in (*layout.static, *others):
         part = wires.part(i, shard, 0)

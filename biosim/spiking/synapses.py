@@ -16,6 +16,7 @@ from biosim.equations.evaluate import evaluate
 from biosim.kernels.decorators import cached
 from biosim.kernels.emit import names_in, renamed
 from biosim.kernels.plastic import HISTORY, REACH, TOGETHER, PlasticCode
+from biosim.network import NetworkError
 from biosim.spiking.building import Scales, Wires
 from biosim.spiking.initial import start_values
 from biosim.spiking.layout import Layout, Plastic, trace_name
@@ -149,9 +150,11 @@ class PlasticSynapses:
         if code.own_traces:
             made["own_last"] = np.zeros(size, dtype=np.int32)
         made["last"], made["seen"] = np.zeros(runs, np.int64), np.zeros(runs, np.int64)
-        made |= {f"b_{t.name}": np.zeros(runs, shard.float) for t in code.pre_traces}
+        for t in code.pre_traces:
+            made[f"b_{t.name}"] = np.full(runs, self._start(wires, t.name), shard.float)
         for t in code.post_traces:
             made[f"c_{t.name}"] = state[trace_name(self.number, t.name)]
+            made[f"c_{t.name}"][:] = self._start(wires, t.name)
         made |= {f"c_{x}_post": state[x] for x in code.reads_post}
         sources = np.repeat(np.arange(self.layout.emitting), np.diff(rows.row)) - part.source_offset
         source = self.layout.ends(self.plastic.projection)[0]
@@ -164,9 +167,8 @@ class PlasticSynapses:
         made |= {f"table_{x}": table for x, table in self.tables.items()}
         made |= {f"l_{t.name}": np.zeros(REACH + 2, shard.float) for t in code.pre_traces}
         for v in code.shared_variables:
-            start = wires.initial(self.plastic.projection, v.name)
-            assert isinstance(start, Constant)
-            made[f"s_{v.name}"] = np.full(1, start.value, dtype=shard.float)
+            start = self._start(wires, v.name)
+            made[f"s_{v.name}"] = np.full(1, start, dtype=shard.float)
         for r in self.code.receptors:
             scale = scales[self._sheet, r]
             made[f"in_{r}"] = state[f"in_{r}"]
@@ -179,6 +181,17 @@ class PlasticSynapses:
         made["first"], made["end"] = first + lo, first + hi
         made["base"] = shard.within(self._target)[1].start
         return made
+
+    def _start(self, wires: Wires, name: str) -> float:
+        """Return the start value of what several synapses share."""
+        start = wires.initial(self.plastic.projection, name)
+        if not isinstance(start, Constant):
+            projection = self.layout.network.projections[self.plastic.projection].name
+            raise NetworkError(
+                f"initial {name!r} of projection {projection!r} differs from synapse to synapse, "
+                "but the variable is shared by many; give one number"
+            )
+        return start.value
 
     def _table(self, name: str, decayed: str) -> npt.NDArray[Any] | None:
         """Return the share that is left after 0, 1, 2, ... ticks, if that is all there is to it."""
@@ -220,14 +233,10 @@ def greatest_effect(code: SynapseCode, receptor: str, name: str) -> float:
     for effect in code.effects:
         if effect.variable != receptor:
             continue
-        text = effect.expression
-        for assign in reversed(code.on_pre):
-            if assign.name in names_in(text) and assign.name.startswith("_"):
-                text = renamed(text, {assign.name: f"({assign.expression})"})
+        text = _over_bounded(code, effect.expression)
         corners = {}
-        for x in names_in(text):
-            # Versions of a variable within a statement block end in a number.
-            low, high = code.clamps.get(x) or code.clamps.get(re.sub(r"_\d+$", "", x), (None, None))
+        for x in sorted(names_in(text)):
+            low, high = _bounds(code, x)
             if low is None or high is None:
                 raise EquationError(
                     f"projection {name!r}, on_pre: {receptor!r} += {effect.expression} depends on "
@@ -238,3 +247,25 @@ def greatest_effect(code: SynapseCode, receptor: str, name: str) -> float:
         for values in itertools.product(*corners.values()):
             most = max(most, abs(float(evaluate(text, dict(zip(corners, values, strict=True))))))
     return most
+
+
+def _bounds(code: SynapseCode, name: str) -> tuple[float | None, float | None]:
+    """Return the bounds of a name; versions of a variable within a block end in a number."""
+    unknown = None, None
+    return code.clamps.get(name) or code.clamps.get(re.sub(r"_\d+$", "", name)) or unknown
+
+
+def _over_bounded(code: SynapseCode, text: str) -> str:
+    """Return an effect with what `on_pre` computes put in for names that have no bounds."""
+    kept = {v.name for v in code.variables}
+    kept |= {t.name for t in (*code.pre_traces, *code.post_traces, *code.own_traces)}
+    computed = {a.name: f"({a.expression})" for a in (*code.pre_prelude, *code.on_pre)}
+    while True:
+        put_in = {
+            x: computed[x]
+            for x in names_in(text)
+            if x in computed and x not in kept and None in _bounds(code, x)
+        }
+        if not put_in:
+            return text
+        text = renamed(text, put_in)

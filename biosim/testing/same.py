@@ -77,6 +77,8 @@ def _tensors(got: Tensor, expected: Tensor, path: str) -> Iterator[str]:
 def _bytes(tensor: Tensor) -> Tensor:
     """Return the bytes of each entry: (n_entries, n_bytes)."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
+    if not flat.numel():  # what has no entries has any stride, and no view
+        return torch.empty((0, flat.element_size()), dtype=torch.uint8)
     return flat.view(torch.uint8).reshape(flat.numel(), flat.element_size())
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biosim.errors import DataError
-from scenarios.data.events import Events, joined
+from scenarios.data.events import Events
 
 Float32s = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
@@ -84,10 +84,9 @@ class Dataset:
         check_dataset(self)
 
 
-def no_samples(n_features: int, with_events: bool = False) -> Split:
+def no_samples(n_features: int) -> Split:
     """Return the split (0, n_features) of a data set that has none of that kind."""
-    events = joined([]) if with_events else None
-    return Split(np.empty((0, n_features), np.float32), np.empty(0, np.int64), events)
+    return Split(np.empty((0, n_features), np.float32), np.empty(0, np.int64))
 
 
 def check_dataset(dataset: Dataset) -> None:

@@ -57,7 +57,7 @@ def joined(recordings: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]
     """Return recordings, given by their times and addresses, as one."""
     lengths = [len(times) for times, _ in recordings]
     return Events(
-        np.concatenate([np.empty(0, np.int32), *(times for times, _ in recordings)]),
-        np.concatenate([np.empty(0, np.uint16), *(addresses for _, addresses in recordings)]),
+        np.concatenate([times for times, _ in recordings]),
+        np.concatenate([addresses for _, addresses in recordings]),
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
     )

@@ -63,7 +63,7 @@ def nmnist(directory: str | os.PathLike[str] | None = None) -> Dataset:
     return Dataset(
         name="nmnist",
         train=train,
-        validation=no_samples(_FEATURES, with_events=True),
+        validation=no_samples(_FEATURES),
         test=test,
         classes=CLASSES,
         shape=SHAPE,

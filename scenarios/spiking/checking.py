@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from biosim.errors import BiosimError, ScenarioError
@@ -18,9 +15,8 @@ from biosim.spiking.shard import Shard
 from biosim.spiking.synapses import greatest_effect
 from scenarios.spiking.memory import Estimate, check_memory, estimate
 from scenarios.spiking.network import Described
+from scenarios.spiking.places import placed
 from scenarios.spiking.schema import SpikingScenario
-
-_NAMED = re.compile(r"\b(population|projection|input) '([^']+)'")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +41,7 @@ def check(scenario: SpikingScenario) -> Checked:
     """
     described = Described(scenario)
     run = scenario.run
-    with _placed(described.tables):
+    with placed(described.tables):
         layout = Layout(described.network)
         wires = building.Wires(layout, run.seed)
         _check_sources(layout)
@@ -59,7 +55,7 @@ def check(scenario: SpikingScenario) -> Checked:
                 greatest_effect(plastic.code, effect.variable, projection.name)
     needs = estimate(layout, wires, run.threads * run.pretend_ranks, run.dtype)
     check_memory(needs)
-    with _placed(described.tables):
+    with placed(described.tables):
         shard = Shard(layout, 0, 1, run.dtype)
         set_initial(layout, shard, run.seed)
     try:
@@ -90,20 +86,3 @@ def _check_snapshots(layout: Layout, described: Described) -> None:
                 f"the weights of {record.projection!r} are to be recorded, but never change; "
                 f"projections that learn: {', '.join(learning) or 'none'}"
             )
-
-
-@contextmanager
-def _placed(tables: Mapping[str, str]) -> Iterator[None]:
-    """Put the scenario's table before a message about a part of the network."""
-    try:
-        yield
-    except BiosimError as problem:
-        message = str(problem)
-        found = _NAMED.search(message)
-        if found is None:
-            raise
-        kind, name = found.groups()
-        place = f"populations.{name}" if kind == "population" else tables.get(name, name)
-        if found.start() == 0 and place.endswith(f".{name}") and message[found.end()] == ",":
-            message = message[found.end() + 2 :]
-        raise type(problem)(f"{place}: {message}") from None

@@ -22,6 +22,9 @@ RUN_BYTES = 18
 RARE_BYTES = 1024
 """For each neuron: start values, flags, windows of spikes, what is recorded."""
 
+CONTAINER = Path("/sys/fs/cgroup")
+"""Where Linux tells what a container may take."""
+
 SPARE = 1.1
 """What is asked for beyond the arrays, for what only building needs."""
 
@@ -61,25 +64,30 @@ def estimate(layout: Layout, wires: Wires, shards: int, precision: str) -> Estim
     )
     slot_bytes = 2 if slots <= shards << 16 else 4
     plastic = {p.projection: p.code for p in layout.plastic}
-    synapses, held, longest = 0.0, 0.0, 1.0
+    synapses, held = 0.0, 0.0
+    # Synapses of one source at one delay lie together, over all projections of a kind.
+    runs: dict[object, tuple[float, float]] = {}
     for i, projection in enumerate(network.projections):
         if not isinstance(projection.weights, Sparse):
             continue
         n_pre, n_post = network.size(projection.source), network.size(projection.target)
         here = projection.weights.wiring.synapses(n_pre, n_post)
+        shared = isinstance(wires.weight[i], Constant)
         if i in plastic:
             code = plastic[i]
             each = slot_bytes + number_bytes * max(1, len(code.variables) + len(code.own_traces))
             each += 4 if code.own_traces else 0
             held += HISTORY * n_post * (4 + number_bytes)
         else:
-            shared = isinstance(wires.weight[i], Constant)
             each = slot_bytes + (0 if shared else number_bytes)
-        ends = wires.delay[i].ends
-        delays = 256.0 if ends is None else ends[1] - ends[0] + 1.0
-        longest = max(longest, 256.0 if ends is None else ends[1])
+        ends = wires.delay[i].ends or (1.0, 256.0)
+        delays = ends[1] - ends[0] + 1.0
+        kind = i if i in plastic else (shared, ends if delays == 1.0 else None)
+        before = runs.get((kind, projection.source), (0.0, 0.0))
+        runs[kind, projection.source] = before[0] + here, max(before[1], n_pre * delays * shards)
         synapses += here
-        held += here * each + min(here, n_pre * delays * shards) * RUN_BYTES
+        held += here * each
+    held += sum(min(here, most) for here, most in runs.values()) * RUN_BYTES
     neurons = sum(population.size for population in network.populations)
     rows = 8 * layout.emitting * (1 + len(plastic)) * shards
     other = neurons * RARE_BYTES + rows + PROGRAM_BYTES
@@ -127,11 +135,10 @@ def _of_system() -> float | None:
 
 def _of_group() -> float | None:
     """Return what a container's limit leaves."""
-    group = Path("/sys/fs/cgroup")
     try:
-        limit = (group / "memory.max").read_text(encoding="ascii").strip()
-        used = float((group / "memory.current").read_text(encoding="ascii"))
-        stat = (group / "memory.stat").read_text(encoding="ascii").split()
+        limit = (CONTAINER / "memory.max").read_text(encoding="ascii").strip()
+        used = float((CONTAINER / "memory.current").read_text(encoding="ascii"))
+        stat = (CONTAINER / "memory.stat").read_text(encoding="ascii").split()
         # The cache of files counts as used, and is given up when memory is wanted.
         cached = float(stat[stat.index("inactive_file") + 1])
         return None if limit == "max" else float(limit) - used + cached

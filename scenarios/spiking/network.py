@@ -20,6 +20,7 @@ from biosim.spiking.description import (
 )
 from biosim.spiking.recording import Recording, SpikeRecord, StateRecord, WeightRecord
 from scenarios.complaints import nearest
+from scenarios.spiking.places import placed
 from scenarios.spiking.projections import projections
 from scenarios.spiking.schema import (
     InputTable,
@@ -115,7 +116,9 @@ class Described:
     ) -> None:
         """Give the targets of a rule what it needs of them."""
         rule = None if table.plasticity is None else table.plasticity.ruled(self._values.filled)
-        for target in _listed(table.target) if rule is not None else ():
+        if rule is None:
+            return
+        for target in _listed(table.target):
             model = found[target].model
             if isinstance(model, Spiking):
                 try:
@@ -164,7 +167,8 @@ class Described:
         variable, values = str(table.variable), self._values
         units: dict[str, str] = {}
         if isinstance(population.model, Spiking):
-            code = neuron_code(population.model, values.dt_s, population.name)
+            with placed({}):
+                code = neuron_code(population.model, values.dt_s, population.name)
             units = {v.name: v.unit for v in code.variables if v.role == "parameter"}
         if variable not in units:
             raise ScenarioError(
@@ -173,7 +177,9 @@ class Described:
             )
         ticks = [values.ticks(time, place, "times", least=0) for time in table.times or ()]
         if ticks != sorted(set(ticks)):
-            raise ScenarioError(f"{place}.times: got {list(table.times or ())}; expected them to rise")
+            raise ScenarioError(
+                f"{place}.times: got {list(table.times or ())}; expected them to rise"
+            )
         if ticks and ticks[-1] >= self.ticks:
             raise ScenarioError(
                 f"{place}.times: {(table.times or ())[-1]!r} is beyond the run, which takes "
@@ -234,7 +240,9 @@ def _constants(scenario: SpikingScenario) -> dict[str, Any]:
     if scenario.scale is None:
         return dict(scenario.constants)
     if "scale" in scenario.constants:
-        raise ScenarioError("constants.scale: the scenario has a scale; name the constant otherwise")
+        raise ScenarioError(
+            "constants.scale: the scenario has a scale; name the constant otherwise"
+        )
     given = scenario.model_dump(exclude={"name", "dt", "scale", "run", "record"})
     if not any(_names_scale(text) for text in _texts(given)):
         raise ScenarioError(

@@ -65,9 +65,7 @@ def projections(
             weight = _weight(table, listed, place, values)
             sparse = Sparse(rule, weight, own_delay, synapse)
             made.append(
-                Projection(
-                    own, source, target, "spikes", table.receptor, Kind.SPIKE, delay, sparse
-                )
+                Projection(own, source, target, "spikes", table.receptor, Kind.SPIKE, delay, sparse)
             )
     return made
 
@@ -103,7 +101,9 @@ def _wiring(
         case "one_to_one":
             return OneToOne(), None
         case "fixed_probability":
-            return FixedProbability(_chance(table.p, place, values), table.selves is not False), None
+            return FixedProbability(
+                _chance(table.p, place, values), table.selves is not False
+            ), None
         case "fixed_in_degree":
             n = values.whole(table.n, place, "n", least=0)  # type: ignore[arg-type]
             return FixedInDegree(n, table.selves is not False, table.multiple is not False), None
@@ -126,16 +126,7 @@ def _wiring(
                 )
             return listed, weights
         case "table":
-            columns = {"source": "source", "target": "target", **(table.columns or {})}
-            read = from_table(
-                str(table.file),
-                columns["source"],
-                columns["target"],
-                columns.get("weight"),
-                table.names,
-                table.only,
-            )
-            return read.wiring, read.weights if "weight" in columns else None
+            return _table(table, place)
         case "matrix":
             return from_matrix(_matrix(str(table.file), place))
     raise AssertionError(table.rule)
@@ -156,6 +147,17 @@ def _chance(given: Any, place: str, values: Values) -> float:
     if not 0.0 <= p <= 1.0:
         raise ScenarioError(f"{place}.p: got {given!r}; expected a probability, 0 to 1")
     return p
+
+
+def _table(table: WiringTable, place: str) -> tuple[Pairs, Any]:
+    columns = {"source": "source", "target": "target", **(table.columns or {})}
+    ends = columns["source"], columns["target"]
+    weight = columns.get("weight")
+    try:
+        read = from_table(str(table.file), *ends, weight, table.names, table.only)
+    except BiosimError as problem:
+        raise type(problem)(f"{place}.file: {problem}") from None
+    return read.wiring, None if weight is None else read.weights
 
 
 def _matrix(file: str, place: str) -> Any:
@@ -219,7 +221,7 @@ def _synapse(given: Plasticity, place: str, values: Values) -> SynapseModel:
             **{name: tidy(value) for name, value in given.constants.items()},
         },
         initial={name: values.filled(value) for name, value in given.initial.items()},
-        bounds=bounds,  # type: ignore[arg-type]
+        bounds=bounds,
     )
     if given.delay_post is None:
         return found

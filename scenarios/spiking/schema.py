@@ -168,9 +168,7 @@ class Plasticity(Table):
         given = self.model_extra or {}
         if self.rule is None:
             for key in given:
-                raise ValueError(
-                    f"{key}: unknown key" + nearest(key, type(self).model_fields)
-                )
+                raise ValueError(f"{key}: unknown key" + nearest(key, type(self).model_fields))
             return self
         known = _synapse_rules()
         if self.rule not in known:

@@ -42,7 +42,9 @@ class Values:
         try:
             evaluated(self._constants, "constants")
         except BiosimError as problem:
-            raise ScenarioError(str(problem).replace("constants, constant ", "constants, ")) from None
+            raise ScenarioError(
+                str(problem).replace("constants, constant ", "constants, ")
+            ) from None
         self.dt_s = self.seconds(dt, "", "dt")
         if not (math.isfinite(self.dt_s) and self.dt_s > 0):
             raise ScenarioError(f"dt: got {dt!r}; expected a time above zero, such as '0.1 ms'")

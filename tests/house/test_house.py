@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rules import RULES
+from rules import RULES, SYNAPSE_RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ROOT / "pyproject.toml"
@@ -26,7 +26,7 @@ TOO_MANY_LINES = 400
 LINT = ("ruff check .", "ruff format --check .", "mypy", "lint-imports")
 
 # What the files in rules/ share. Every other file there is a rule.
-SHARED_BY_RULES = ("__init__.py", "card.py", "rule.py", "stack.py")
+SHARED_BY_RULES = ("__init__.py", "card.py", "rule.py", "stack.py", "synaptic.py")
 
 # Split, so that this file does not find itself.
 PLACEHOLDER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME)\b")
@@ -212,8 +212,15 @@ def test_every_rule_cites_a_source() -> None:
     assert not without_source(rules)
 
 
+def test_every_rule_is_listed() -> None:
+    listed = {rule.__module__ for rule in (*RULES.values(), *SYNAPSE_RULES.values())}
+    files = [path for path in python_files("rules") if path.name not in SHARED_BY_RULES]
+    assert {f"rules.{path.stem}" for path in files} == listed
+
+
 def test_no_listed_rule_is_taken_for_a_shared_file() -> None:
-    files = {Path(inspect.getfile(rule)).name for rule in RULES.values()}
+    rules = [*RULES.values(), *SYNAPSE_RULES.values()]
+    files = {Path(inspect.getfile(rule)).name for rule in rules}
     assert files
     assert not files & set(SHARED_BY_RULES)
 

@@ -217,6 +217,80 @@ def test_all_ranks_advance_to_the_earliest_wake_of_any() -> None:
     assert now == then == 23
 
 
+# --- those who go along
+
+
+def going(*actors: Scripted, stretch: int = 3, lookahead: int = 1, **more) -> Engine:
+    """The last actor goes along."""
+    last = len(actors) - 1
+    everyone = dict(enumerate(actors))
+    return Engine(
+        everyone, [0] * len(actors), OneRank(), lookahead, Notes(), (last,), {}, stretch, **more
+    )
+
+
+def test_who_goes_along_advances_in_every_window_until_nothing_else_is_left() -> None:
+    target, along = Scripted(), Scripted()
+    simulated = going(begins([event(4, 0, 1)]), target, along, lookahead=3)
+    assert simulated.run() == NEVER
+    assert along.windows == [(0, 3), (3, 6)]
+    assert target.windows == [(3, 6)]
+    assert simulated.now == 6
+    assert simulated.run() == NEVER
+    assert len(along.windows) == 2
+
+
+def test_who_goes_along_can_be_asked_to_go_on() -> None:
+    along = Scripted()
+    simulated = going(begins([]), along)
+    simulated.run(until=5, idle=True)
+    assert along.windows == [(t, t + 1) for t in range(5)]
+    simulated.run()
+    # The window of 3 ticks that was begun is finished.
+    assert simulated.now == 6
+
+
+def test_nobody_waits_for_spikes() -> None:
+    waiting, along = Scripted(wake=WHEN_QUIET), Scripted()
+    along.answer = lambda came: [event(came.tick + 1, 3, 3, Kind.SPIKE)]
+    first = [event(4, 1, 2), event(1, 1, 3, Kind.SPIKE)]
+    simulated = going(waiting, begins(first), Scripted(), along)
+    assert simulated.run() == NEVER
+    # The spikes would go on for ever.
+    assert [[e.tick for e in inbox] for inbox in along.inboxes] == [[], *([t] for t in range(1, 9))]
+    assert (waiting.windows, simulated.now) == ([(6, 7)], 9)
+
+
+@pytest.mark.parametrize("lookahead", [1, 2, 3])
+@pytest.mark.parametrize("until", range(1, 12))
+def test_quiet_is_noticed_at_the_same_tick_whatever_the_windows(lookahead: int, until) -> None:
+    waiting, along = Scripted(wake=WHEN_QUIET), Scripted()
+    simulated = going(waiting, begins([event(4, 1, 2)]), Scripted(), along, lookahead=lookahead)
+    simulated.run(until)
+    simulated.run()
+    ((start, _),) = waiting.windows
+    assert (start, simulated.now) == (6, 9)
+    ends = [end for _, end in along.windows]
+    assert [start for start, _ in along.windows] == [0, *ends[:-1]]
+
+
+def test_who_is_spread_over_ranks_gets_every_event_on_each() -> None:
+    def program(ranks):
+        part = Scripted()
+        actors = {2 + ranks.rank: part}
+        if ranks.rank == 0:
+            actors[0] = begins([event(5, 0, 1)])
+        notes = Notes()
+        spread = {1: (2, 3)}
+        Engine(actors, [0, 0, 0, 1], ranks, 1, notes, (2 + ranks.rank,), spread).run()
+        came = [e for inbox in part.inboxes for e in inbox]
+        return [(e.tick, e.target, e.projection) for e in came], len(notes.events)
+
+    found = PretendRanks(2, 30.0).run(program)
+    # Sent once, as far as the ledger knows.
+    assert found == [([(5, 2, 1)], 1), ([(5, 3, 1)], 0)]
+
+
 # --- stopping and going on
 
 

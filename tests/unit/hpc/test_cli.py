@@ -14,7 +14,7 @@ import pytest
 import biosim
 from biosim.errors import BiosimError
 from hpc import cli
-from rules import RULES
+from rules import RULES, SYNAPSE_RULES
 from scenarios.data.idx import write_idx
 
 QUICK = ["run.epochs=1", "run.batch_size=256", "network.hidden=[4]", "record.samples=3"]
@@ -173,8 +173,20 @@ def test_the_card_of_every_rule_says_what_a_synapse_reads_and_cites(
         assert title in done.out
 
 
+@pytest.mark.parametrize("rule", list(SYNAPSE_RULES))
+def test_the_card_of_every_rule_of_synapses_shows_its_equations_and_cites(
+    rule: str, biosim_command: Command
+) -> None:
+    done = biosim_command("explain", rule)
+    assert done.code == 0
+    assert SYNAPSE_RULES[rule].source.split()[0] in done.out
+    for title in ("source", "locality", "a synapse reads", "model:", "on_pre:", "parameters"):
+        assert title in done.out
+
+
 def test_lists_name_everything(biosim_command: Command) -> None:
-    assert all(name in biosim_command("rules").out for name in RULES)
+    listed = biosim_command("rules").out
+    assert all(name in listed for name in (*RULES, *SYNAPSE_RULES))
     assert all(n in biosim_command("scenarios").out for n in ("digits", "mnist", "fashion_mnist"))
 
 

@@ -93,3 +93,9 @@ def test_only_the_first_differences_are_told() -> None:
     with pytest.raises(AssertionError) as raised:
         assert_same(list(range(9)), list(range(1, 10)), "nothing should differ")
     assert str(raised.value).count("expected") == 3
+
+
+def test_arrays_without_entries_are_the_same() -> None:
+    assert_same(np.zeros(0, np.int64), np.zeros(0, np.int64), "nothing")
+    with pytest.raises(AssertionError, match=r"is \(0,\) of torch.int32, expected \(0,\) of"):
+        assert_same(np.zeros(0, np.int32), np.zeros(0, np.int64), "nothing")

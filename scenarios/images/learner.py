@@ -1,0 +1,274 @@
+"""Shows images to the network, while it learns and while it is frozen, and reads its answers.
+
+An image is shown for 350 ms and followed by 150 ms of rest. Before each one, the weights that end
+on a neuron are scaled to a fixed sum. If all neurons together fire less than five times, the image
+is shown again, brighter. Answers are read with weights and thresholds frozen.
+
+Source: Diehl & Cook 2015, sections 2.5 to 2.7.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from biosim.contracts import Ranks
+from biosim.draws import Draws
+from biosim.simulation import Simulation
+from biosim.spiking.recording import NullSink, Recording, SpikeRecord
+from scenarios.data import Dataset, Split
+from scenarios.images.labelling import assigned, scores
+from scenarios.images.network import (
+    EXCITATORY,
+    INHIBITORY,
+    INPUT,
+    LEARNT,
+    STEP,
+    SWITCH,
+    THRESHOLD,
+    wire,
+)
+from scenarios.images.schema import ImagesScenario
+
+Counts = npt.NDArray[np.uint16]
+Step = Callable[[int], None]
+
+
+class Counter(NullSink):
+    """Counts spikes, of every population together and of each excitatory neuron.
+
+    Attributes:
+        spikes_of: population -> spikes until now, of the neurons that this rank owns.
+        counts: (N,) of each excitatory neuron, since they were last set to 0.
+    """
+
+    def __init__(self, excitatory: int) -> None:
+        self.spikes_of = dict.fromkeys((INPUT, EXCITATORY, INHIBITORY), 0)
+        self.counts = np.zeros(excitatory, dtype=np.int64)
+
+    def spikes(
+        self, population: str, ticks: npt.NDArray[np.int64], neurons: npt.NDArray[np.uint32]
+    ) -> None:
+        """Count the spikes of a window."""
+        self.spikes_of[population] += len(neurons)
+        if population == EXCITATORY:
+            self.counts += np.bincount(neurons, minlength=len(self.counts))
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What learning took, on all ranks.
+
+    Args:
+        images: that were shown to learn from, each once.
+        shown: the same with repeats.
+        spikes_of: population -> spikes.
+    """
+
+    images: int
+    shown: int
+    spikes_of: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the network answers at one time.
+
+    Args:
+        accuracy: split -> share of images answered correctly; "train" is of the images by which
+            neurons were labelled.
+        counts: (n_test, N) spikes of each neuron while a test image was shown.
+    """
+
+    accuracy: dict[str, float]
+    counts: Counts
+
+
+class Learner:
+    """One rank's part of a network that learns from images.
+
+    Args:
+        scenario: what to do.
+        dataset: what is shown.
+        ranks: how this rank talks to the others.
+
+    Attributes:
+        simulation: of the network.
+        assignment: (N,) the class of each neuron, once it has learnt; see `assigned`.
+
+    Raises:
+        BiosimError: the network cannot be built.
+    """
+
+    def __init__(self, scenario: ImagesScenario, dataset: Dataset, ranks: Ranks) -> None:
+        self._task, self._cortex, self._seed = scenario.task, scenario.network, scenario.run.seed
+        self._dataset, self._ranks = dataset, ranks
+        self._sink = Counter(scenario.network.excitatory)
+        self.simulation = Simulation(
+            wire(scenario, dataset),
+            seed=self._seed,
+            ranks=ranks,
+            dtype=getattr(torch, scenario.run.dtype),
+            threads=scenario.run.threads,
+            recording=Recording(spikes=tuple(SpikeRecord(name) for name in self._sink.spikes_of)),
+            sink=self._sink,
+        )
+        machine = self.simulation.machine
+        assert machine is not None
+        self._machine = machine
+        self._classes = dataset.classes
+        self._images = self._shown = 0
+        self._spent = dict.fromkeys(self._sink.spikes_of, 0)
+        self._labelling: tuple[Counts, npt.NDArray[np.int64]] | None = None
+        self.assignment = np.empty(0, dtype=np.int64)
+
+    def learn(self, epoch: int, step: Step | None = None) -> None:
+        """Show every training image once, in an order of this epoch, and label the neurons.
+
+        Args:
+            epoch: counted from 0.
+            step: is told how many images have been shown.
+        """
+        train = self._dataset.train
+        order = Draws(self._seed, "order").order(len(train), counter=epoch)
+        first = max(0, len(train) - self._task.label_samples)
+        kept = np.empty((len(train) - first, self._cortex.excitatory), dtype=np.uint16)
+        before = dict(self._sink.spikes_of)
+        for place, sample in enumerate(order):
+            counts = self._show(train, int(sample), learning=True)
+            if place >= first:
+                kept[place - first] = counts
+            if step is not None:
+                step(place + 1)
+        for name, spikes in self._sink.spikes_of.items():
+            self._spent[name] += spikes - before[name]
+        self._images += len(train)
+        labels = train.y[order[first:]]
+        self.assignment = assigned(kept, labels, self._classes)
+        self._labelling = kept, labels
+
+    def answer(self, step: Step | None = None) -> Answers:
+        """Show the test and validation images to the frozen network.
+
+        What is learnt afterwards does not depend on whether this was called.
+
+        Args:
+            step: is told how many images have been shown.
+        """
+        assert self._labelling is not None
+        counts, labels = self._labelling
+        accuracy = {"train": self._share(counts, labels)}
+        shown, done = {}, 0
+        with self._frozen():
+            for name in ("validation", "test"):
+                split: Split = getattr(self._dataset, name)
+                shown[name] = np.empty((len(split), self._cortex.excitatory), dtype=np.uint16)
+                for sample in range(len(split)):
+                    shown[name][sample] = self._show(split, sample, learning=False)
+                    done += 1
+                    if step is not None:
+                        step(done)
+                if len(split):
+                    accuracy[name] = self._share(shown[name], split.y)
+        return Answers(accuracy, shown["test"])
+
+    def weights(self) -> npt.NDArray[np.floating]:
+        """Return the weights of the inputs (N, n_inputs), of all ranks."""
+        sources, targets, values = self._machine.weights(LEARNT)
+        found = np.zeros((self._cortex.excitatory, self._dataset.features))
+        found[targets, sources] = values["w"]
+        return self._gathered(found).astype(values["w"].dtype)
+
+    def thresholds(self) -> npt.NDArray[np.float64]:
+        """Return the adaptive part of every excitatory neuron's threshold, (N,) in volt."""
+        found = np.zeros(self._cortex.excitatory)
+        at = self._machine.layout.network.population_at[EXCITATORY]
+        for shard in self._machine.shards:
+            found[slice(*shard.slices[at])] = shard.variable(at, THRESHOLD)
+        return self._gathered(found)
+
+    def traffic(self) -> Traffic:
+        """Return what learning took until now."""
+        names = list(self._spent)
+        sums = self._ranks.sum(torch.tensor([self._spent[name] for name in names])).tolist()
+        return Traffic(self._images, self._shown, dict(zip(names, sums, strict=True)))
+
+    def _share(self, counts: Counts, labels: npt.NDArray[np.int64]) -> float:
+        answers = scores(counts, self.assignment, self._classes).argmax(axis=1)
+        return float((answers == labels).mean())
+
+    def _show(self, split: Split, sample: int, learning: bool) -> npt.NDArray[np.int64]:
+        """Show an image, again if it is weak, and return the spikes of each neuron, (N,)."""
+        task, machine = self._task, self._machine
+        # A recording cannot be made brighter.
+        repeats = task.most_repeats if split.events is None else 0
+        for attempt in range(repeats + 1):
+            if learning and self._cortex.weight_sum:
+                machine.scale_to(LEARNT, self._cortex.weight_sum)
+            began = self.simulation.engine.now
+            self._sink.counts[...] = 0
+            if split.events is None:
+                rate_hz = task.rate_hz + attempt * task.raise_hz
+                machine.rates(INPUT, split.x[sample] * rate_hz)
+            else:
+                machine.fire(INPUT, *self._film(split, sample, began))
+            self.simulation.run_to(began + task.image_ticks)
+            counts = self._summed(self._sink.counts)
+            if split.events is None:
+                machine.rates(INPUT, 0.0)
+            self.simulation.run_to(began + task.image_ticks + task.rest_ticks)
+            if learning:
+                self._shown += 1
+                self._relax()
+            if counts.sum() >= task.least_spikes:
+                break
+        return counts
+
+    def _film(
+        self, split: Split, sample: int, began: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return inputs and ticks of the spikes of a recording; what is too long is cut."""
+        assert split.events is not None
+        times_us, addresses = split.events.of(sample)
+        ticks = (times_us / (self._task.dt_ms * 1e3)).astype(np.int64)
+        within = ticks < self._task.image_ticks
+        # Of several events of a pixel in a tick one is left: a neuron spikes once a tick.
+        both = np.unique(ticks[within] * self._dataset.features + addresses[within])
+        return both % self._dataset.features, began + both // self._dataset.features
+
+    def _relax(self) -> None:
+        """Let thresholds fall by what they do while an image is shown.
+
+        Once an image, not every tick: by so little that a float32 could not show it.
+        """
+        task = self._task
+        fall = math.exp(-(task.image_ms + task.rest_ms) / self._cortex.theta_tau_ms)
+        at = self._machine.layout.network.population_at[EXCITATORY]
+        for shard in self._machine.shards:
+            theta = shard.variable(at, THRESHOLD)
+            theta *= theta.dtype.type(fall)
+
+    @contextmanager
+    def _frozen(self) -> Iterator[None]:
+        """Freeze weights and thresholds; afterwards everything is as it was before."""
+        before = self.simulation.snapshot()
+        self._machine.modulate(LEARNT, SWITCH, -1.0)
+        self._machine.set(EXCITATORY, STEP, 0.0)
+        yield
+        self.simulation.restore(before)
+
+    def _summed(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        if self._ranks.size == 1:
+            return counts.copy()  # rest goes on counting
+        return self._ranks.sum(torch.from_numpy(counts)).numpy()
+
+    def _gathered(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return values that are 0 where this rank does not own them, of all ranks."""
+        bits = torch.from_numpy(values.view(np.int64).ravel())
+        return self._ranks.sum(bits).numpy().view(np.float64).reshape(values.shape)
