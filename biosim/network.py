@@ -32,7 +32,7 @@ class Population:
 
     name: str
     size: int
-    model: Model
+    model: Model | InShard
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ from hpc.summary import collect, summarise
 from hpc.table import table
 from rules import RULES, SYNAPSE_RULES
 from scenarios.complaints import nearest
-from scenarios.reading import read_tree, resolve_any
+from scenarios.reading import compared_rules, read_tree, resolve_any
+from scenarios.scenario import Scenario
 from scenarios.spiking.schema import SpikingScenario
 
 app = typer.Typer(
@@ -112,8 +113,8 @@ def compare(
 
     Example: biosim compare digits --rules backprop,noprop --seeds 3 --out runs/two
     """
-    names = [name.strip() for name in rules.split(",")] if rules else list(RULES)
     tree = read_tree(scenario)
+    names = [name.strip() for name in rules.split(",")] if rules else compared_rules(tree)
     entries = plan(tree, names, seeds, overrides or [])
     directory = out or Path("runs") / f"{entries[0].scenario.name}-comparison"
     with Bar(f"{len(entries)} runs") as bar:
@@ -209,7 +210,8 @@ def validate(scenario: ScenarioName, overrides: Overrides = None) -> None:
         return
     dataset = settings.data.load()
     network = settings.wire(dataset)
-    check_start(settings, network)
+    if isinstance(settings, Scenario):
+        check_start(settings, network)
     typer.echo(
         f"{settings.name} is valid: {settings.rule.name} on {dataset.name} "
         f"({len(dataset.train)} samples to learn from, {len(dataset.test)} for the test), "

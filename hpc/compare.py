@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from biosim.errors import BiosimError
 from hpc.output import COMPARISON, check_free, make
 from hpc.progress import Silent, Watcher
 from hpc.run import run
 from hpc.stored import check_start
-from rules import RULES
 from scenarios.data import Dataset
-from scenarios.reading import Tree, resolve, with_rule
+from scenarios.images.schema import ImagesScenario
+from scenarios.reading import Tree, resolve_any, with_rule
 from scenarios.scenario import Data, Scenario
+from scenarios.spiking.schema import SpikingScenario
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Entry:
     rule: str
     seed: int
     path: str
-    scenario: Scenario
+    scenario: Scenario | ImagesScenario
 
 
 def plan(tree: Tree, rules: Sequence[str], seeds: int, overrides: Sequence[str]) -> list[Entry]:
@@ -46,7 +49,7 @@ def plan(tree: Tree, rules: Sequence[str], seeds: int, overrides: Sequence[str])
         tree: tables of the scenario.
         rules: names of the rules, each once.
         seeds: how many seeds, counted up from `run.seed`.
-        overrides: for every rule; those of `rule.` parameters only where the rule has them.
+        overrides: for every rule; one that only some scenarios or rules know is for those.
 
     Raises:
         ScenarioError: a rule is unknown, or the scenario is wrong for one of them.
@@ -56,29 +59,36 @@ def plan(tree: Tree, rules: Sequence[str], seeds: int, overrides: Sequence[str])
         raise BiosimError(f"got {seeds} seeds; expected at least 1")
     if len(set(rules)) < len(rules) or not rules:
         raise BiosimError(f"got rules {', '.join(rules) or 'none'}; expected each once")
+    scenarios = {rule: resolve_any(with_rule(tree, rule)) for rule in rules}
     entries = []
-    for rule in rules:
-        scenario = resolve(with_rule(tree, rule), _of_rule(rule, rules, overrides))
+    for rule, known in scenarios.items():
+        kept = [each for each in overrides if _belongs(each, known, scenarios.values())]
+        scenario = resolve_any(with_rule(tree, rule), kept)
+        if isinstance(scenario, SpikingScenario):
+            raise BiosimError(
+                f"{scenario.name} is a spiking network; there are no rules to compare"
+            )
         if scenario.rule.name != rule:
             raise BiosimError("rule.name is set by --rules in a comparison; leave it out")
         for seed in range(scenario.run.seed, scenario.run.seed + seeds):
-            of_seed = scenario.model_copy(
-                update={"run": scenario.run.model_copy(update={"seed": seed})}
-            )
+            run = scenario.run.model_copy(update={"seed": seed})
+            of_seed = scenario.model_copy(update={"run": run})
             entries.append(Entry(rule, seed, f"{rule}/seed-{seed}", of_seed))
     return entries
 
 
-def _of_rule(rule: str, rules: Sequence[str], overrides: Sequence[str]) -> list[str]:
-    """Return the overrides without parameters that this rule lacks and another one has."""
-    fields = {name: RULES[name].model_fields for name in rules if name in RULES}
-    kept = []
-    for override in overrides:
-        table, _, key = override.partition("=")[0].partition(".")
-        elsewhere = any(key in known for name, known in fields.items() if name != rule)
-        if table != "rule" or not elsewhere or key in fields.get(rule, {}):
-            kept.append(override)
-    return kept
+def _belongs(override: str, to: BaseModel, compared: Iterable[BaseModel]) -> bool:
+    """Return whether an override is for a scenario: it has the key, or no other one has it."""
+    path = override.partition("=")[0].split(".")
+    return _has(to, path) or not any(_has(other, path) for other in compared)
+
+
+def _has(tables: Any, path: Sequence[str]) -> bool:
+    for key in path:
+        if not isinstance(tables, BaseModel) or key not in type(tables).model_fields:
+            return False
+        tables = getattr(tables, key)
+    return True
 
 
 def compare(
@@ -100,7 +110,9 @@ def compare(
     for scenario in {entry.rule: entry.scenario for entry in entries}.values():
         if scenario.data not in data:
             data[scenario.data] = scenario.data.load()
-        check_start(scenario, scenario.wire(data[scenario.data]))
+        network = scenario.wire(data[scenario.data])
+        if isinstance(scenario, Scenario):
+            check_start(scenario, network)
     make(out, overwrite)
     listed = [{"rule": e.rule, "seed": e.seed, "path": e.path} for e in entries]
     about: dict[str, Any] = {"scenario": entries[0].scenario.name, "runs": listed}
@@ -123,7 +135,7 @@ def compare(
     return [failures[i] for i in sorted(failures)]
 
 
-def _one(scenario: Scenario, out: Path) -> str | None:
+def _one(scenario: Scenario | ImagesScenario, out: Path) -> str | None:
     """Run in a process of the pool; return why it could not end, or None."""
     try:
         run(scenario, out)
@@ -139,6 +151,8 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _work(scenario: Scenario) -> float:
+def _work(scenario: Scenario | ImagesScenario) -> float:
+    if isinstance(scenario, ImagesScenario):
+        return 10.0 * scenario.run.epochs  # an image takes a thousand ticks
     ticks = getattr(scenario.rule, "free_ticks", 1) + getattr(scenario.rule, "blocks", 1)
     return scenario.run.epochs / scenario.run.batch_size * ticks

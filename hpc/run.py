@@ -25,6 +25,7 @@ from hpc.provenance import git_state, host, now, versions
 from hpc.stored import stored_parameters
 from rules.card import facts
 from scenarios.data import Dataset, Split
+from scenarios.images.schema import ImagesScenario
 from scenarios.scenario import Scenario, snapshot_epochs
 from scenarios.spiking.schema import SpikingScenario
 
@@ -53,7 +54,10 @@ class Result:
 
 @overload
 def run(
-    scenario: Scenario, out: str | Path, overwrite: bool = False, watcher: Watcher | None = None
+    scenario: Scenario | ImagesScenario,
+    out: str | Path,
+    overwrite: bool = False,
+    watcher: Watcher | None = None,
 ) -> Result: ...
 @overload
 def run(
@@ -63,7 +67,7 @@ def run(
     watcher: Watcher | None = None,
 ) -> SpikingResult: ...
 def run(
-    scenario: Scenario | SpikingScenario,
+    scenario: Scenario | ImagesScenario | SpikingScenario,
     out: str | Path,
     overwrite: bool = False,
     watcher: Watcher | None = None,
@@ -71,7 +75,8 @@ def run(
     """Run a scenario and store what it does in the directory `out`.
 
     Args:
-        scenario: what to simulate: layers that learn from data, or a spiking network.
+        scenario: what to simulate: layers or spiking neurons that learn from data, or a spiking
+            network.
         out: directory to make.
         overwrite: replace results that are there.
         watcher: is told after every epoch.
@@ -85,6 +90,10 @@ def run(
         from hpc.run_spiking import run_spiking
 
         return run_spiking(scenario, out, overwrite, watcher)
+    if isinstance(scenario, ImagesScenario):
+        from hpc.run_images import run_images
+
+        return run_images(scenario, out, overwrite, watcher)
     out = Path(out)
     check_free(out, overwrite)
     dataset = scenario.data.load()
@@ -299,21 +308,12 @@ class _Learner:
         store.write("data/mean", self._dataset.train.x.mean(axis=0), ["feature"], {"units": "1"})
 
     def _attributes(self) -> dict[str, Any]:
-        data = self._dataset
         return {
             "scenario": self._scenario.model_dump(mode="json"),
             "rule": self._scenario.rule.name,
             "seed": self._scenario.run.seed,
             "card": facts(self._scenario.rule, self._network),
-            "data": {
-                "name": data.name,
-                "description": data.description,
-                "features": data.features,
-                "classes": data.classes,
-                "labels": list(data.labels),
-                "shape": list(data.shape),
-                "samples": {name: len(getattr(data, name)) for name in SPLITS},
-            },
+            "data": described(self._dataset),
             "versions": versions(),
             "git": git_state(),
             "host": host(),
@@ -332,3 +332,16 @@ class _Learner:
 
 
 SPLITS = ("train", "validation", "test")
+
+
+def described(dataset: Dataset) -> dict[str, Any]:
+    """Return what a store says of a data set."""
+    return {
+        "name": dataset.name,
+        "description": dataset.description,
+        "features": dataset.features,
+        "classes": dataset.classes,
+        "labels": list(dataset.labels),
+        "shape": list(dataset.shape),
+        "samples": {name: len(getattr(dataset, name)) for name in SPLITS},
+    }

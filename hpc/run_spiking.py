@@ -21,9 +21,11 @@ from biosim.errors import DivergedError
 from biosim.ranks import OneRank, PretendRanks
 from biosim.simulation import WINDOW, Simulation
 from biosim.spiking.finalising import finalise
+from biosim.spiking.initial import start_values
+from biosim.spiking.layout import Layout
 from biosim.spiking.machine import Machine
 from biosim.spiking.recording import Recording, SpikeRecord
-from biosim.spiking.spike_store import StoreSink
+from biosim.spiking.spike_store import StoreSink, write_neurons
 from biosim.store import STORE, RunStore, write_progress
 from hpc.counting import Activity, CountingSink
 from hpc.output import check_free, make
@@ -165,6 +167,7 @@ class _Run:
             make(self._out, self._overwrite)
             self._store = RunStore(self._out / STORE, "w")
             self._store.describe(self._attributes(ranks))
+            write_neurons(self._store, *numbered(machine.layout, settings.seed), units(machine))
         ranks.agree(False)  # no rank opens the store before it is there
         sink = StoreSink(
             self._out / STORE,
@@ -261,6 +264,19 @@ def owned(machine: Machine) -> dict[str, tuple[int, int]]:
     first, last = machine.shards[0], machine.shards[-1]
     populations = machine.layout.network.populations
     return {populations[i].name: (first.slices[i][0], last.slices[i][1]) for i in first.slices}
+
+
+def numbered(layout: Layout, seed: int) -> tuple[dict[str, int], dict[str, Any]]:
+    """Return populations -> size, as neurons are numbered, and -> parameters -> start values."""
+    populations = layout.network.populations
+    sizes = {populations[i].name: populations[i].size for i in layout.first}
+    parameters = {}
+    for i, code in layout.neurons.items():
+        names = [v.name for v in code.variables if v.role == "parameter"]
+        if names:
+            start = start_values(layout, i, 0, populations[i].size, seed)
+            parameters[populations[i].name] = {name: start[name] for name in names}
+    return sizes, parameters
 
 
 def units(machine: Machine) -> dict[tuple[str, str], str]:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from biosim.errors import ScenarioError
 from rules import RULES, rule_of
 from scenarios.complaints import complaints, nearest
+from scenarios.images.schema import ImagesScenario, image_rule_of, image_rules
 from scenarios.scenario import Scenario
 from scenarios.spiking.schema import SpikingScenario
 
 BUILT_IN_DIRECTORY = Path(__file__).parent
 
 Tree = dict[str, Any]
+Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def built_in() -> dict[str, Path]:
@@ -60,7 +62,7 @@ def read_tree(scenario: str) -> Tree:
 
 
 def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
-    """Return the checked scenario: tables, then those of its rule, then the overrides.
+    """Return the checked scenario of layers: tables, then those of its rule, then the overrides.
 
     Args:
         tree: tables as `read_tree` gives them.
@@ -68,46 +70,48 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
 
     Raises:
         ScenarioError: an unknown key, a wrong type or an impossible value; all are named. Or the
-            scenario is one of a spiking network.
+            scenario is not one of layers.
     """
-    if spikes(tree):
+    found = resolve_any(tree, overrides)
+    if isinstance(found, SpikingScenario):
         raise ScenarioError(
-            f"{tree.get('name', 'the scenario')} is a spiking network, which learns from no data "
-            "set; run it by itself: biosim run"
+            f"{found.name} is a spiking network, which learns from no data set; run it by itself: "
+            "biosim run"
         )
-    tables: Tree = copy.deepcopy(dict(tree))
-    by_rule = tables.pop("for", {})
-    if not isinstance(by_rule, dict):
-        raise ScenarioError(f"for: got {by_rule!r}; expected tables named after rules")
-    for name, table in by_rule.items():
-        if name not in RULES:
-            raise ScenarioError(f"for.{name}: no such rule" + nearest(name, RULES))
-        if not isinstance(table, dict):
-            raise ScenarioError(f"for.{name}: got {table!r}; expected tables such as run or rule")
+    if isinstance(found, ImagesScenario):
+        raise ScenarioError(
+            f"{found.name} with rule {found.rule.name} learns by spikes; expected a network of "
+            "layers"
+        )
+    return found
+
+
+def resolve_any(
+    tree: Mapping[str, Any], overrides: Sequence[str] = ()
+) -> Scenario | ImagesScenario | SpikingScenario:
+    """Return the checked scenario, of layers, of images for spikes, or of a spiking network.
+
+    A rule may have a scenario of its own, `for.RULE.scenario`: see `with_rule`.
+
+    Raises:
+        ScenarioError: as for `resolve`.
+    """
     given = [_parsed(override) for override in overrides]
-    paths = [path for path, _ in given]
-    if ["data", "file"] in paths and ["data", "name"] not in paths:
-        given.append((["data", "name"], "file"))  # in place of the scenario's own data set
-    for path, value in given:
-        _set(tables, path, value)
-    table = tables.get("rule")
-    name = table.get("name", "backprop") if isinstance(table, dict) else "backprop"
-    _merge(tables, by_rule.get(str(name), {}))
-    for path, value in given:  # what was asked for on the command line stands above all
-        _set(tables, path, value)
-    rule = tables.get("rule", {"name": "backprop"})
-    try:
-        # Before the rest, so that a complaint about a parameter names its place.
-        tables["rule"] = rule_of(rule)
-    except ValidationError as problem:
-        raise ScenarioError(complaints(problem, ("rule",), RULES[rule["name"]])) from None
-    except ValueError as problem:
-        named = str(rule.get("name")) if isinstance(rule, dict) else ""
-        raise ScenarioError(f"rule.name: {problem}" + nearest(named, RULES)) from None
-    try:
-        return Scenario.model_validate(tables)
-    except ValidationError as problem:
-        raise ScenarioError(complaints(problem, (), Scenario)) from None
+    if spikes(tree):
+        tables: Tree = copy.deepcopy(dict(tree))
+        for path, value in given:
+            _set(tables, path, value)
+        try:
+            return SpikingScenario.model_validate(tables)
+        except ValidationError as problem:
+            raise ScenarioError(complaints(problem, (), SpikingScenario)) from None
+    asked = [value for path, value in given if path == ["rule", "name"]]
+    rule = asked[-1] if asked else _rule_name(tree)
+    if _own_scenario(tree, rule) is not None:
+        tree = with_rule(tree, rule)
+    if shows_images(tree):
+        return _resolved(tree, given, image_rules(), image_rule_of, ImagesScenario)
+    return _resolved(tree, given, RULES, rule_of, Scenario)
 
 
 def spikes(tree: Mapping[str, Any]) -> bool:
@@ -115,30 +119,106 @@ def spikes(tree: Mapping[str, Any]) -> bool:
     return "populations" in tree
 
 
-def resolve_any(
-    tree: Mapping[str, Any], overrides: Sequence[str] = ()
-) -> Scenario | SpikingScenario:
-    """Return the checked scenario, of layers or of a spiking network; see `resolve`."""
-    if not spikes(tree):
-        return resolve(tree, overrides)
-    tables: Tree = copy.deepcopy(dict(tree))
-    for path, value in map(_parsed, overrides):
-        _set(tables, path, value)
-    try:
-        return SpikingScenario.model_validate(tables)
-    except ValidationError as problem:
-        raise ScenarioError(complaints(problem, (), SpikingScenario)) from None
+def shows_images(tree: Mapping[str, Any]) -> bool:
+    """Return whether the tables are about images for spiking neurons: they have a task."""
+    return "task" in tree
+
+
+def compared_rules(tree: Mapping[str, Any]) -> list[str]:
+    """Return the rules under which a scenario is compared when none are named."""
+    by_rule = tree.get("for", {})
+    if shows_images(tree):
+        return list(dict.fromkeys([_rule_name(tree), *by_rule, "frozen"]))
+    return [*RULES, *(rule for rule in by_rule if _own_scenario(tree, rule) is not None)]
 
 
 def with_rule(tree: Mapping[str, Any], rule: str) -> Tree:
-    """Return the tables with another rule; parameters of the rule before are dropped."""
-    if rule not in RULES:
-        raise ScenarioError(f"no rule {rule!r}: {', '.join(RULES)}" + nearest(rule, RULES))
+    """Return the tables with another rule; parameters of the rule before are dropped.
+
+    Where the rule has a scenario of its own, `for.RULE.scenario`, its tables are taken: all but
+    the name and the data, which stay.
+
+    Raises:
+        ScenarioError: there is no such rule.
+    """
+    own = _own_scenario(tree, rule)
+    if own is not None:
+        other = read_tree(own)
+        kept = {key: tree[key] for key in ("name", "data") if key in tree}
+        more = {key: value for key, value in tree["for"][rule].items() if key != "scenario"}
+        found = with_rule(other | kept, rule)
+        _merge(found, more)
+        return found
+    known: Mapping[str, Any] = image_rules() if shows_images(tree) else RULES
+    if rule not in known:
+        raise ScenarioError(f"no rule {rule!r}: {', '.join(known)}" + nearest(rule, known))
     changed = dict(tree)
     old = tree.get("rule")
     if not isinstance(old, dict) or old.get("name") != rule:
         changed["rule"] = {"name": rule}
     return changed
+
+
+def _own_scenario(tree: Mapping[str, Any], rule: Any) -> str | None:
+    """Return the name of the scenario that a rule has for itself, if it has one."""
+    by_rule = tree.get("for", {})
+    table = by_rule.get(str(rule)) if isinstance(by_rule, dict) else None
+    return table.get("scenario") if isinstance(table, dict) else None
+
+
+def _rule_name(tree: Mapping[str, Any]) -> str:
+    table = tree.get("rule")
+    default = "stdp" if shows_images(tree) else "backprop"
+    return str(table.get("name", default)) if isinstance(table, dict) else default
+
+
+def _resolved(
+    tree: Mapping[str, Any],
+    given: list[tuple[list[str], Any]],
+    known: Mapping[str, type[BaseModel]],
+    rule_of: Callable[[Any], Any],
+    model: type[Checked],
+) -> Checked:
+    """Return the tables, those of the rule and the parsed overrides, checked.
+
+    Args:
+        tree: tables.
+        given: path and value of each override.
+        known: rules, by name.
+        rule_of: makes a rule of its table.
+        model: what the tables are held against.
+    """
+    tables: Tree = copy.deepcopy(dict(tree))
+    by_rule = tables.pop("for", {})
+    if not isinstance(by_rule, dict):
+        raise ScenarioError(f"for: got {by_rule!r}; expected tables named after rules")
+    for name, table in by_rule.items():
+        if not isinstance(table, dict):
+            raise ScenarioError(f"for.{name}: got {table!r}; expected tables such as run or rule")
+        if name not in known and "scenario" not in table:
+            raise ScenarioError(f"for.{name}: no such rule" + nearest(name, known))
+    paths = [path for path, _ in given]
+    if ["data", "file"] in paths and ["data", "name"] not in paths:
+        given = [*given, (["data", "name"], "file")]  # in place of the scenario's own data set
+    for path, value in given:
+        _set(tables, path, value)
+    name = _rule_name(tables)
+    _merge(tables, by_rule.get(name, {}))
+    for path, value in given:  # what was asked for on the command line stands above all
+        _set(tables, path, value)
+    rule = tables.get("rule", {"name": name})
+    try:
+        # Before the rest, so that a complaint about a parameter names its place.
+        tables["rule"] = rule_of(rule)
+    except ValidationError as problem:
+        raise ScenarioError(complaints(problem, ("rule",), known[rule["name"]])) from None
+    except ValueError as problem:
+        named = str(rule.get("name")) if isinstance(rule, dict) else ""
+        raise ScenarioError(f"rule.name: {problem}" + nearest(named, known)) from None
+    try:
+        return model.model_validate(tables)
+    except ValidationError as problem:
+        raise ScenarioError(complaints(problem, (), model)) from None
 
 
 def _parsed(override: str) -> tuple[list[str], Any]:

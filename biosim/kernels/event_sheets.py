@@ -84,8 +84,8 @@ def jumped(sheet: SheetCode, precision: Precision) -> list[str]:
     body = []
     if sheet.refracts:
         # While it is refractory, some variables hold still: first the others, then all.
-        held = "max(np.int64(a_left[k]) - 1, 0)"
-        body += [f"still = min({held}, gap)", "a_left[k] = max(np.int64(a_left[k]) - gap, 0)"]
+        held = "max(np.int64(a__left[k]) - 1, 0)"
+        body += [f"still = min({held}, gap)", "a__left[k] = max(np.int64(a__left[k]) - gap, 0)"]
         body += ["elapsed = F(still * DT)", *_solved(sheet, precision, sheet.gated)]
         body += ["elapsed = F((gap - still) * DT)", *_solved(sheet, precision, frozenset())]
     else:

@@ -5,7 +5,8 @@
 found is then collected from one byte a neuron, eight at a time. Input of neurons that `settle`
 has seen is zero by then, so `update` may apply it again.
 
-In the text, the array of a name is `a_name` and its value at the neuron at hand `v_name`.
+In the text, the array of a name is `a_name` and its value at the neuron at hand `v_name`. Names
+that are no variable's begin with a line, as no variable's may.
 """
 
 from __future__ import annotations
@@ -71,9 +72,9 @@ class SheetCode:
     def arrays(self) -> list[str]:
         """The names of the arrays (n,) that every kernel of the sheet takes, in order."""
         names = [*self.casts, *(name for name, _ in self.traces)]
-        names += ["left"] if self.refracts else []
-        names += ["ready"] if self.waits else []
-        return [*names, *(f"in_{receptor}" for receptor in self.receptors), *self.places]
+        names += ["_left"] if self.refracts else []
+        names += ["_ready"] if self.waits else []
+        return [*names, *(f"_in_{receptor}" for receptor in self.receptors), *self.places]
 
     @property
     def scalars(self) -> list[str]:
@@ -173,7 +174,7 @@ def sample_text(sheet: SheetCode, variable: str, name: str, precision: Precision
 
         body = [*loaded(sheet), *jumped(sheet, precision), *applied(sheet, emptied=False), body[-1]]
         if sheet.refracts:  # to look at a neuron is not to wake it
-            body = ["kept = a_left[k]", *body, "a_left[k] = kept"]
+            body = ["kept = a__left[k]", *body, "a__left[k] = kept"]
     return function(
         f"{name}(tick, t, chosen, out, moved, {', '.join(sheet.arguments())})",
         ["for s in range(chosen.shape[0]):", "    k = chosen[s]", *(f"    {b}" for b in body)],
@@ -193,15 +194,15 @@ def loaded(sheet: SheetCode) -> list[str]:
 def applied(sheet: SheetCode, emptied: bool) -> list[str]:
     """Return lines that apply the input of neuron k."""
     if sheet.refracts:
-        lines = ["open = a_left[k] == 0"]
+        lines = ["open = a__left[k] == 0"]
     else:
-        lines = ["open = a_ready[k] != 0" if sheet.waits else "open = True"]
+        lines = ["open = a__ready[k] != 0" if sheet.waits else "open = True"]
     for receptor in sheet.receptors:
-        taken = f"v_{receptor} + F(a_in_{receptor}[k]) * q_{receptor}"
+        taken = f"v_{receptor} + F(a__in_{receptor}[k]) * q_{receptor}"
         kept = f" if open else v_{receptor}" if receptor in sheet.gated else ""
         lines.append(f"v_{receptor} = {taken}{kept}")
         if emptied:
-            lines.append(f"a_in_{receptor}[k] = 0")
+            lines.append(f"a__in_{receptor}[k] = 0")
     return lines
 
 
@@ -209,13 +210,13 @@ def opened(sheet: SheetCode, precision: Precision) -> list[str]:
     """Return lines that tell whether neuron k is refractory in this tick."""
     if sheet.refracts:
         return [
-            "rest = max(a_left[k] - np.int32(1), np.int32(0))",
-            "a_left[k] = rest",
+            "rest = max(a__left[k] - np.int32(1), np.int32(0))",
+            "a__left[k] = rest",
             "open = rest == 0",
         ]
     if sheet.code.refractory_condition is not None:
         holds = printed(sheet.code.refractory_condition, precision, sheet.names())
-        return [f"open = (a_ready[k] != 0) | (not {holds})", "a_ready[k] = np.uint8(open)"]
+        return [f"open = (a__ready[k] != 0) | (not {holds})", "a__ready[k] = np.uint8(open)"]
     return []
 
 
@@ -223,13 +224,13 @@ def refraction(sheet: SheetCode, precision: Precision) -> list[str]:
     """Return lines that begin the refractoriness of neuron k."""
     code = sheet.code
     if code.refractory_ticks:
-        return [f"a_left[k] = np.int32({code.refractory_ticks})"]
+        return [f"a__left[k] = np.int32({code.refractory_ticks})"]
     if code.refractory is not None:
         names = {x: f"a_{x}[k]" for x in (*sheet.casts, *sheet.places)}
         time = printed(code.refractory, precision, names)
         # As Brian2's timestep(): a time just below a whole number of ticks counts as whole.
-        return [f"a_left[k] = np.int32(np.float64({time}) / DT + 1e-3)"]
-    return ["a_ready[k] = np.uint8(0)"] if sheet.waits else []
+        return [f"a__left[k] = np.int32(np.float64({time}) / DT + 1e-3)"]
+    return ["a__ready[k] = np.uint8(0)"] if sheet.waits else []
 
 
 def _collected(sheet: SheetCode, precision: Precision) -> list[str]:

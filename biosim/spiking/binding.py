@@ -57,6 +57,9 @@ class Binding:
         for synapses in self.plastic:
             synapses.arguments |= store_arrays(synapses.rows, synapses.steady)
         self.arguments: Arrays = {"shard_acc": shard.acc}
+        # Spikes of listed sources: as they were told between two runs, and as they were before.
+        self._told: Arrays = {}
+        self._as_described: Arrays = {}
         for parts, prefix in (
             (stores, "store"),
             (inputs, "input"),
@@ -92,12 +95,24 @@ class Binding:
 
     def state(self) -> Arrays:
         """Return every array that the program changes, by name; not copies."""
-        return {name: self.arguments[name] for name in self._changing()}
+        return {name: self.arguments[name] for name in self._changing()} | self._told
 
     def restore(self, state: Arrays) -> None:
-        """Overwrite what the program changes."""
+        """Overwrite what the program changes, and what it was told."""
         for name in self._changing():
             self.arguments[name][...] = state[name]
+        self._told = {name: state[name] for name in state.keys() - self._changing()}
+        self.arguments |= self._as_described | self._told
+
+    def tell(
+        self, source: int, ticks: npt.NDArray[np.int64], listed: npt.NDArray[np.uint32]
+    ) -> None:
+        """Give a listed source other spikes: ticks and numbers of neurons, (n_spikes,) each."""
+        told = {f"source{source}_ticks": ticks, f"source{source}_listed": listed}
+        self._as_described = {name: self.arguments[name] for name in told} | self._as_described
+        self._told |= told
+        self.arguments |= told
+        self.arguments[f"source{source}_position"][0] = 0
 
     def plastic_of(self, projection: str) -> PlasticSynapses:
         """Return the synapses of a plastic projection.
@@ -133,14 +148,15 @@ class Binding:
     def _changing(self) -> list[str]:
         fixed = {"row", "start", "slot", "delays", "weight", "run_weight", "gid", "means"}
         fixed |= {"key", "ticks", "listed", "due", "words"}
-        return [
-            name
-            for name, value in self.arguments.items()
-            if isinstance(value, np.ndarray)
-            and value.ndim > 0
-            and name.split("_", 1)[1] not in fixed
-            and not name.split("_", 1)[1].startswith(("table_", "l_", "e_"))
-        ]
+
+        def changes(name: str) -> bool:
+            part, rest = name.split("_", 1)
+            if part.startswith("sheet"):  # variables, which may have any name
+                return True
+            return rest not in fixed and not rest.startswith(("table_", "l_", "e_"))
+
+        arrays = [name for name, value in self.arguments.items() if isinstance(value, np.ndarray)]
+        return [name for name in arrays if changes(name)]
 
     def ring(self, rings: Rings) -> None:
         """Make what goes along with the rings: where each recent spike stands in its row."""

@@ -233,7 +233,7 @@ def trace_name(number: int, trace: str) -> str:
         number: position among the plastic projections.
         trace: as in the equations.
     """
-    return f"p{number}_{trace}"
+    return f"_p{number}_{trace}"
 
 
 def decays(code: SynapseCode, number: int, dt: float) -> list[tuple[str, str]]:

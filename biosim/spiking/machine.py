@@ -140,7 +140,8 @@ class Machine:
             self._weights.hand_over(0, self._sink)
         due = told.keys() - {window.start}
         cuts = sorted(self._weights.cuts(window) | self._steps.cuts(window) | due)
-        for piece in itertools.starmap(Window, itertools.pairwise([window.start, *cuts, window.end])):
+        ends = itertools.pairwise([window.start, *cuts, window.end])
+        for piece in itertools.starmap(Window, ends):
             self._steps.set_at(piece.start)
             for event in told.get(piece.start, ()):
                 self._tell(event)
@@ -180,7 +181,8 @@ class Machine:
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
         self.now = state["now"]
-        self.rings.ids[...], self.rings.counts[...] = state["rings"]["ids"], state["rings"]["counts"]
+        self.rings.ids[...] = state["rings"]["ids"]
+        self.rings.counts[...] = state["rings"]["counts"]
         for binding, arrays in zip(self._bindings, state["shards"], strict=True):
             binding.restore(arrays)
 
@@ -226,7 +228,8 @@ class Machine:
         given = np.asarray(hz, dtype=np.float64)
         if given.shape not in ((), (size,)):
             raise NetworkError(
-                f"rates of {population!r}: got shape {given.shape}; expected one number or ({size},)"
+                f"rates of {population!r}: got shape {given.shape}; expected one number "
+                f"or ({size},)"
             )
         chances = building.chances(np.broadcast_to(given * self.layout.dt, size), population)
         which = self.layout.sources.index(at)
@@ -252,9 +255,7 @@ class Machine:
         for shard, binding in zip(self.shards, self._bindings, strict=True):
             lo, hi = shard.slices[at]
             mine = (who >= lo) & (who < hi)
-            binding.arguments[f"source{which}_ticks"] = when[mine]
-            binding.arguments[f"source{which}_listed"] = (who[mine] + number).astype(np.uint32)
-            binding.arguments[f"source{which}_position"][0] = 0
+            binding.tell(which, when[mine], (who[mine] + number).astype(np.uint32))
 
     def weights(self, projection: str) -> Joined:
         """Return sources, targets and variables of the synapses of a projection that learns.
@@ -335,14 +336,19 @@ class Machine:
             self._explain()
 
     def _explain(self) -> None:
-        """Raise the error of the shard that stopped first."""
-        stopped = [t for t, status in enumerate(self._status) if status[0] >= 0]
-        t = min(stopped, key=lambda t: int(self._status[t][0]))
-        tick, sheet, neuron = (int(x) for x in self._status[t][:3])
+        """Raise the error of what stopped first, in the order in which one thread would find it."""
+        stopped: list[tuple[tuple[int, ...], Shard, int]] = []
+        for shard, status in zip(self.shards, self._status, strict=True):
+            tick, sheet, neuron = (int(x) for x in status[:3])
+            if tick >= 0:
+                where = (1, sheet, *shard.whose(sheet, neuron)) if sheet >= 0 else (0, -1 - sheet)
+                stopped.append(((tick, *where), shard, neuron))
+        (tick, in_sheet, number, *_), shard, neuron = min(stopped, key=lambda found: found[0])
         self._hand_over(Window(self.now, tick))
-        if sheet >= 0:
-            raise DivergedError(self.shards[t].wrong(sheet, neuron, tick))
-        plastic = self.layout.plastic[-1 - sheet]
+        self._sink.commit(tick)
+        if in_sheet:
+            raise DivergedError(shard.wrong(number, neuron, tick))
+        plastic = self.layout.plastic[number]
         name = self.layout.network.projections[plastic.projection].name
         raise DivergedError(
             f"projection {name!r} adds more to its target at tick {tick} than its bounds allow, "

@@ -110,18 +110,19 @@ class Shard:
         variables = self.layout.sheets[sheet].code.code.variables
         values = {v.name: self.state[sheet][v.name][neuron] for v in variables}
         bad = [f"{name} is {value}" for name, value in values.items() if not np.isfinite(value)]
-        for i in self.layout.sheets[sheet].populations:
-            _, place = self.within(i)
-            if place.start <= neuron < place.stop:
-                name = self.layout.network.populations[i].name
-                index = self.slices[i][0] + neuron - place.start
-                what = ", ".join(bad) or "its variables are too large together"
-                return (
-                    f"population {name!r}, neuron {index}: {what} at tick {tick} "
-                    f"({tick * self.layout.dt:g} s); what was recorded until then is kept: "
-                    "check the equations, or take a shorter dt"
-                )
-        raise AssertionError(f"sheet {sheet} has no neuron {neuron}")
+        what = ", ".join(bad) or "its variables are too large together"
+        population, index = self.whose(sheet, neuron)
+        return (
+            f"population {self.layout.network.populations[population].name!r}, neuron {index}: "
+            f"{what} at tick {tick} ({tick * self.layout.dt:g} s); what was recorded until then "
+            "is kept: check the equations, or take a shorter dt"
+        )
+
+    def whose(self, sheet: int, neuron: int) -> tuple[int, int]:
+        """Return the population of a neuron of a sheet, and its index there."""
+        first = {self.within(i)[1].start: i for i in self.layout.sheets[sheet].populations}
+        start = max(start for start in first if start <= neuron)
+        return first[start], self.slices[first[start]][0] + neuron - start
 
     def _made(self, s: int) -> Arrays:
         sheet, n = self.layout.sheets[s], self.size[s]
@@ -131,12 +132,12 @@ class Shard:
         }
         made |= {name: np.zeros(n, dtype=self.float) for name, _ in code.traces}
         if code.refracts:
-            made["left"] = np.zeros(n, dtype=np.int32)
+            made["_left"] = np.zeros(n, dtype=np.int32)
         if code.waits:
-            made["ready"] = np.ones(n, dtype=np.uint8)
+            made["_ready"] = np.ones(n, dtype=np.uint8)
         for receptor in code.receptors:
             first = self.slot[s, receptor]
-            made[f"in_{receptor}"] = self.sums_of(s)[first : first + n]
+            made[f"_in_{receptor}"] = self.sums_of(s)[first : first + n]
         for name in code.places:
             made[name] = np.concatenate(
                 [self._place(i, name) for i in sheet.populations] or [np.zeros(0)]

@@ -52,8 +52,8 @@ class Snapshots:
         """Return the ticks within a window before which a snapshot is due."""
         return {
             tick
-            for record in self._records
-            for tick in range(-(-(window.start + 1) // record.every) * record.every, window.end, record.every)
+            for every in {record.every for record in self._records}
+            for tick in range((window.start // every + 1) * every, window.end, every)
         }
 
     def hand_over(self, tick: int, sink: Sink) -> None:

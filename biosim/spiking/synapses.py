@@ -171,7 +171,7 @@ class PlasticSynapses:
             made[f"s_{v.name}"] = np.full(1, start, dtype=shard.float)
         for r in self.code.receptors:
             scale = scales[self._sheet, r]
-            made[f"in_{r}"] = state[f"in_{r}"]
+            made[f"in_{r}"] = state[f"_in_{r}"]
             made[f"per_{r}"] = shard.float.type(1.0 / scale)
             bound = greatest_effect(code, r, part.name)
             made[f"most_{r}"] = shard.float.type(bound / scale * (1.0 + 1e-6) + 1.0)

@@ -48,8 +48,8 @@ def checked_spikes(
         raise NetworkError(
             f"{said} ticks from {when.min()} on; expected them in order, from {now} on"
         )
-    both = when * size + who
-    if len(np.unique(both)) < len(both):
+    both = np.sort(when * size + who, kind="stable")  # fast, since it is nearly sorted
+    if np.any(both[1:] == both[:-1]):
         raise NetworkError(
             f"{said} two spikes of a neuron in one tick; leave out one, or take shorter ticks"
         )

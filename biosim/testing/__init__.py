@@ -10,6 +10,10 @@
         def network(self):
             return MyRule().wire(Stack(FEATURES, (5, 4), CLASSES, SAMPLES, torch.zeros(FEATURES)))
 
+    class TestMySpikes(SpikingRankLaws, SpikingTimeLaws, SpikingResumeLaws, SpikingMemoryLaws):
+        def network(self):
+            return Network(...)
+
 A plug-in that breaks a law fails without anyone writing a test for it. Every example is a small
 network or projection that hypothesis chooses; the tests need the extra `biosim[test]`.
 """
@@ -19,6 +23,12 @@ from biosim.testing.networks import CLASSES, FEATURES, SAMPLES, NetworkLaws, Pla
 from biosim.testing.ranks import RankLaws
 from biosim.testing.resume import ResumeLaws
 from biosim.testing.same import assert_same
+from biosim.testing.spiking import (
+    SpikingMemoryLaws,
+    SpikingRankLaws,
+    SpikingResumeLaws,
+    SpikingTimeLaws,
+)
 from biosim.testing.time import TimeLaws
 
 __all__ = [
@@ -30,6 +40,10 @@ __all__ = [
     "Plan",
     "RankLaws",
     "ResumeLaws",
+    "SpikingMemoryLaws",
+    "SpikingRankLaws",
+    "SpikingResumeLaws",
+    "SpikingTimeLaws",
     "TimeLaws",
     "assert_same",
     "plans",

@@ -23,6 +23,7 @@ from biosim.network import Network, NetworkError, Projection
 from biosim.populations.site import Site
 from biosim.ranks import OneRank, PretendRanks
 from biosim.simulation import Simulation
+from biosim.spiking.description import InShard
 
 SAMPLES, FEATURES, CLASSES = 24, 6, 3
 """Sizes of the data that the laws learn from, unless `data` gives other data."""
@@ -209,13 +210,14 @@ def interposed(network: Network, between: Interposed) -> Network:
 
     Args:
         network: the description.
-        between: gets the actor's site and its `advance`, the window and the inbox; returns the
+        between: of layered populations, gets the actor's site and its `advance`, the window and the inbox; returns the
             events that the engine is to see.
     """
     return replace(
         network,
         populations=tuple(
-            replace(p, model=_Interposed(p.model, between)) for p in network.populations
+            p if isinstance(p.model, InShard) else replace(p, model=_Interposed(p.model, between))
+            for p in network.populations
         ),
     )
 

@@ -95,7 +95,9 @@ def check_fit(scenario: ImagesScenario, dataset: Dataset) -> None:
     check_record(scenario.record, scenario.run.epochs, dataset)
     w_max, total = scenario.rule.w_max, scenario.network.weight_sum
     if scenario.rule.unit != "1" or not isinstance(w_max, float):
-        raise ScenarioError(f"rule.w_max is {w_max!r}; expected a number: weights have no unit here")
+        raise ScenarioError(
+            f"rule.w_max is {w_max!r}; expected a number: weights have no unit here"
+        )
     if total > dataset.features * w_max:
         raise ScenarioError(
             f"network.weight_sum is {total:g}; the weights of {dataset.features} inputs add up to "

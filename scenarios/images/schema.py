@@ -7,8 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 import rules
+from biosim.network import Network
 from biosim.spiking.description import SynapseModel
 from rules.synaptic import SynapseRule
+from scenarios.data import Dataset
 from scenarios.scenario import Data, Record, Table
 
 
@@ -135,3 +137,10 @@ class ImagesScenario(Table):
     )
     run: ImagesRun = ImagesRun()
     record: Record = Record()
+
+    def wire(self, dataset: Dataset) -> Network:
+        """Return the network for this data set; see `scenarios.images.network.wire`."""
+        # Only a network that spikes needs Brian2's parser.
+        from scenarios.images.network import wire
+
+        return wire(self, dataset)

@@ -13,7 +13,7 @@ from biosim.spiking.description import Sparse
 from biosim.spiking.layout import Layout
 from biosim.wiring.values import Constant
 
-PROGRAM_BYTES = 250 << 20
+PROGRAM_BYTES = 500 << 20
 """The interpreter and its libraries."""
 
 RUN_BYTES = 18
@@ -25,7 +25,7 @@ RARE_BYTES = 1024
 CONTAINER = Path("/sys/fs/cgroup")
 """Where Linux tells what a container may take."""
 
-SPARE = 1.1
+SPARE = 1.2
 """What is asked for beyond the arrays, for what only building needs."""
 
 

@@ -9,11 +9,17 @@ import pytest
 
 from biosim.errors import ScenarioError
 from rules import RULES
-from scenarios.reading import built_in, read_tree, resolve, with_rule
+from scenarios.reading import built_in, read_tree, resolve, shows_images, spikes, with_rule
 from scenarios.scenario import snapshot_epochs
 
+LAYERED = [
+    name
+    for name in sorted(built_in())
+    if not (spikes(read_tree(name)) or shows_images(read_tree(name)))
+]
 
-@pytest.mark.parametrize("name", sorted(built_in()))
+
+@pytest.mark.parametrize("name", LAYERED)
 @pytest.mark.parametrize("rule", list(RULES))
 def test_every_built_in_scenario_is_valid_for_every_rule(name: str, rule: str) -> None:
     assert resolve(with_rule(read_tree(name), rule)).rule.name == rule

@@ -74,6 +74,12 @@ SMALL: dict[str, Any] = {
 }
 
 
+def checked(tree: dict[str, Any], overrides: tuple[str, ...]) -> None:
+    scenario = resolve_any(tree, overrides)
+    assert isinstance(scenario, SpikingScenario)
+    check(scenario)
+
+
 def refused(*overrides: str, drop: tuple[str, ...] = (), **tables: Any) -> str:
     """The message by which the small scenario is refused once it is changed."""
     tree = copy.deepcopy(SMALL) | tables
@@ -84,9 +90,7 @@ def refused(*overrides: str, drop: tuple[str, ...] = (), **tables: Any) -> str:
             here = here[part]
         del here[key]
     with pytest.raises(BiosimError) as found:
-        scenario = resolve_any(tree, overrides)
-        assert isinstance(scenario, SpikingScenario)
-        check(scenario)
+        checked(tree, overrides)
     message = str(found.value)
     assert "\n" not in message
     return message
