@@ -34,12 +34,13 @@ COLOURS = {
     "equilibrium_propagation": "#009E73",
     "noprop": "#CC79A7",
     "soft_hebb": "#E69F00",
+    "stdp": "#882255",
     "frozen": "#999999",
 }
 """A rule has the same colour in every report: Okabe and Ito's palette ("Color universal design",
 2008) without yellow, too light for a line on white; the baseline black, the control grey."""
 
-MORE_COLOURS = ("#332288", "#882255", "#999933", "#117733", "#AA4499", "#DDCC77", "#44AA99")
+MORE_COLOURS = ("#332288", "#999933", "#117733", "#AA4499", "#DDCC77", "#44AA99")
 """For further rules, and further settings of one rule: Tol's muted scheme (2021)."""
 
 POPULATION_COLUMNS = (
@@ -129,7 +130,7 @@ def about(rows: Sequence[Row]) -> dict[str, list[str]]:
         found["Commit"].append(each["git"].replace("+changes", " with uncommitted changes"))
         ranks = f", {each['ranks']} ranks" if each["ranks"] > 1 else ""
         found["Machine"].append(
-            f"{each['host']} ({settings['device']}, {settings['dtype']}{ranks})"
+            f"{each['host']} ({settings.get('device', 'cpu')}, {settings['dtype']}{ranks})"
         )
     seeds = sorted({run.seed for run in runs if run.seed is not None})
     found["Seeds"].append(", ".join(map(str, seeds)))

@@ -118,6 +118,9 @@ class _Run:
             if answers is not None:
                 self._keep_answers(epoch, answers, seconds)
             self._committed = epoch
+            images = len(self._dataset.train)
+            epochs = self._scenario.run.epochs
+            self._watcher.step(epoch * images, epochs * images, self._note())
             self._say("running")
         traffic, theta = learner.traffic(), learner.thresholds()
         if first:
@@ -251,8 +254,6 @@ class _Run:
         epoch, epochs = max(0, self._committed), self._scenario.run.epochs
         self._opened.describe({"status": status, "committed_epoch": self._committed})
         images = len(self._dataset.train)
-        if self._committed >= 0:
-            self._watcher.step(epoch * images, epochs * images, self._note())
         rate = self._rate()
         write_progress(
             self._out,

@@ -30,7 +30,13 @@ from hpc.report_spiking import is_spiking
 DIRECTIONS = ("up", "down", "broadcast", "label", "phase", "score")
 """Where bytes go; feedback that leaves a population for several others is a broadcast."""
 
-WAY = {Kind.ACTIVITY: "up", Kind.FEEDBACK: "down", Kind.TARGET: "label", Kind.PHASE: "phase"}
+WAY = {
+    Kind.ACTIVITY: "up",
+    Kind.SPIKE: "up",
+    Kind.FEEDBACK: "down",
+    Kind.TARGET: "label",
+    Kind.PHASE: "phase",
+}
 
 IRRELEVANT = {"run.seed", "run.evaluate_every", "run.pretend_ranks"}
 """Settings, beside those of `record`, that change nothing of what is learnt."""

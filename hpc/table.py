@@ -14,10 +14,13 @@ MEANING = (
     "learning only, median over seeds. up, down, broadcast, label: bytes that crossed "
     "projections for a learning sample. lag: most ticks from a layer's forward pass to its "
     "update. stale: most updates of the layer that came in between. held: peak bytes that layers "
-    "keep meanwhile. mult.-adds: of dense products for a learning sample. transp.: weight "
-    "transport, the same weights used at both of their ends."
+    "keep meanwhile. mult.-adds: of dense products, or of spikes at synapses, for a learning "
+    "sample. transp.: weight transport, the same weights used at both of their ends."
 )
-SUPERVISED = " * supervised read-out: it learns from labels, by the delta rule, beside the rule."
+SUPERVISED = (
+    " * supervised read-out: it learns from labels beside the rule, by the delta rule, or by "
+    "counting for which class a neuron spikes most."
+)
 
 
 def table(rows: Sequence[Row]) -> str:

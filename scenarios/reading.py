@@ -74,10 +74,7 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
     """
     found = resolve_any(tree, overrides)
     if isinstance(found, SpikingScenario):
-        raise ScenarioError(
-            f"{found.name} is a spiking network, which learns from no data set; run it by itself: "
-            "biosim run"
-        )
+        raise _learns_nothing(found.name)
     if isinstance(found, ImagesScenario):
         raise ScenarioError(
             f"{found.name} with rule {found.rule.name} learns by spikes; expected a network of "
@@ -139,8 +136,10 @@ def with_rule(tree: Mapping[str, Any], rule: str) -> Tree:
     the name and the data, which stay.
 
     Raises:
-        ScenarioError: there is no such rule.
+        ScenarioError: there is no such rule, or it is a scenario without rules.
     """
+    if spikes(tree):
+        raise _learns_nothing(str(tree.get("name", "the scenario")))
     own = _own_scenario(tree, rule)
     if own is not None:
         other = read_tree(own)
@@ -157,6 +156,12 @@ def with_rule(tree: Mapping[str, Any], rule: str) -> Tree:
     if not isinstance(old, dict) or old.get("name") != rule:
         changed["rule"] = {"name": rule}
     return changed
+
+
+def _learns_nothing(name: str) -> ScenarioError:
+    return ScenarioError(
+        f"{name} is a spiking network, which learns from no data set; run it by itself: biosim run"
+    )
 
 
 def _own_scenario(tree: Mapping[str, Any], rule: Any) -> str | None:

@@ -150,7 +150,9 @@ def _kept(synapses: Any) -> list[str]:
 @contextmanager
 def _session(codegen: Codegen) -> Iterator[tuple[Any, str]]:
     """Brian2, imported late and silently, with its settings put back afterwards."""
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as directory:
+    # Brian2 prints every argument of exprel() into a message that nobody sees, at every step.
+    brief = np.printoptions(threshold=1, edgeitems=1)
+    with warnings.catch_warnings(), brief, tempfile.TemporaryDirectory() as directory:
         # Brian2 2.9 uses names that newer versions of its parser deprecate.
         warnings.simplefilter("ignore")
         brian()  # imports Brian2 without what it does to warnings and exceptions

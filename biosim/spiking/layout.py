@@ -17,7 +17,14 @@ from biosim.kernels.noise import BLOCK
 from biosim.kernels.sheets import SheetCode
 from biosim.network import Network, NetworkError, Projection
 from biosim.spiking import integration
-from biosim.spiking.description import PoissonInput, PoissonSource, Sparse, SpikeList, Spiking
+from biosim.spiking.description import (
+    PoissonInput,
+    PoissonSource,
+    Sparse,
+    SpikeList,
+    Spiking,
+    StepCurrent,
+)
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,7 @@ class Layout:
                     f"projection {projection.name!r}, on_post: {effect.variable!r} of the neuron "
                     "is changed, which only on_pre may do; change it in the neuron's reset"
                 )
+            self._check_kept(projection, source, code)
             self.plastic.append(Plastic(i, code))
 
     def _check_adapted(self, i: int, projection: Projection) -> None:
@@ -170,6 +178,21 @@ class Layout:
                     f"projection {projection.name!r} sets {projection.receptor!r} of "
                     f"{projection.target!r}; its parameters are {', '.join(known) or 'none'}: "
                     f"declare it, such as '{projection.receptor} : amp'"
+                )
+
+    def _check_kept(self, projection: Projection, source: int, code: SynapseCode) -> None:
+        """Raise NetworkError if what synapses read of the source changes: each keeps a copy."""
+        if not code.reads_pre:
+            return
+        changed = {a.name: "its reset" for a in self.neurons[source].reset}
+        for stimulus in self.network.stimuli:
+            if isinstance(stimulus, StepCurrent) and stimulus.target == projection.source:
+                changed[stimulus.variable] = f"step current {stimulus.name!r}"
+        for x in code.reads_pre:
+            if x in changed:
+                raise NetworkError(
+                    f"projection {projection.name!r} reads {x}_pre, which {changed[x]} changes in "
+                    f"{projection.source!r}; expected a parameter that keeps its value"
                 )
 
     def _check_receptor(self, receptor: str, target: int, who: str) -> None:

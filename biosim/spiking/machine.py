@@ -210,6 +210,13 @@ class Machine:
                 f"{variable!r} of {population!r} cannot be set while its neurons sleep: ask for "
                 "integration='clock'"
             )
+        for plastic in self.layout.plastic:
+            if variable in plastic.code.reads_pre and self.layout.ends(plastic.projection)[0] == i:
+                name = self.layout.network.projections[plastic.projection].name
+                raise NetworkError(
+                    f"{variable!r} of {population!r} cannot be set: the synapses of projection "
+                    f"{name!r} read it and keep a copy; set it in the description"
+                )
         for shard in self.shards:
             lo, hi = shard.slices[i]
             shard.variable(i, variable)[...] = given if given.shape == () else given[lo:hi]

@@ -210,8 +210,8 @@ def interposed(network: Network, between: Interposed) -> Network:
 
     Args:
         network: the description.
-        between: of layered populations, gets the actor's site and its `advance`, the window and the inbox; returns the
-            events that the engine is to see.
+        between: gets the actor's site and its `advance`, the window and the inbox; returns the
+            events that the engine is to see. What spikes is left as it is.
     """
     return replace(
         network,

@@ -134,17 +134,17 @@ def test_only_the_rank_of_the_judge_gets_answers() -> None:
     assert PretendRanks(3, 30.0).run(program) == [(["up"], True), ([], False), ([], False)]
 
 
-def test_source_and_judge_are_on_rank_0_and_layers_in_runs() -> None:
+def test_source_and_judge_are_on_rank_0_layers_in_runs_and_a_machine_on_every_rank() -> None:
     class Of:
         def __init__(self, n: int) -> None:
             self.populations = range(n)
 
-    assert placed(Of(6), 1) == [0] * 6
-    assert placed(Of(6), 2) == [0, 0, 0, 1, 1, 0]
-    assert placed(Of(6), 4) == [0, 0, 1, 2, 3, 0]
-    assert placed(Of(3), 4) == [0, 0, 0]
+    assert placed(Of(6), 1) == [0] * 6 + [0]
+    assert placed(Of(6), 2) == [0, 0, 0, 1, 1, 0] + [0, 1]
+    assert placed(Of(6), 4) == [0, 0, 1, 2, 3, 0] + [0, 1, 2, 3]
+    assert placed(Of(3), 4) == [0, 0, 0] + [0, 1, 2, 3]
     for ranks in range(1, 9):
-        owners = placed(Of(7), ranks)
+        owners = placed(Of(7), ranks)[:7]
         assert owners[1:-1] == sorted(owners[1:-1])
         assert max(owners) < ranks
 

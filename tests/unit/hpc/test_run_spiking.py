@@ -248,7 +248,7 @@ def test_a_run_that_is_stopped_can_be_read(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_run_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(BiosimError, match="projections.rest.delay"):
+    with pytest.raises(BiosimError, match=r"projections\.rest\.delay"):
         run(scenario("projections.rest.delay='0.15 ms'"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
