@@ -136,6 +136,7 @@ class Network:
             ([p.name for p in self.populations], "population"),
             ([p.name for p in self.projections], "projection"),
             ([p.name for p in self.phases], "phase"),
+            ([s.name for s in self.stimuli], "input"),
         ):
             for name in names:
                 if names.count(name) > 1:

@@ -110,6 +110,8 @@ class Simulation:
     ) -> Machine | None:
         if not any(isinstance(p.model, InShard) for p in self.network.populations):
             return None
+        if threads < 1:
+            raise NetworkError(f"got {threads} threads; expected at least 1")
         # Only a network that spikes needs Brian2's parser and the kernels' compiler.
         from biosim.spiking.layout import Layout
         from biosim.spiking.machine import Machine

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from numba import njit
 
 from biosim.contracts import Ranks
 from biosim.spiking.recording import NullSink, Recording, Sink
@@ -50,8 +51,7 @@ class CountingSink:
 
     def spikes(self, population: str, ticks: Int64s, neurons: npt.NDArray[np.uint32]) -> None:
         """Count the spikes of a window, and pass on those that are to be stored."""
-        if len(ticks):
-            self._count(self._counts[population], ticks, neurons)
+        _count(self._counts[population], ticks, neurons)
         if population not in self._stored:
             return
         chosen = self._stored[population]
@@ -96,17 +96,16 @@ class CountingSink:
             )
         return found
 
-    def _count(self, counts: Int64s, ticks: Int64s, neurons: npt.NDArray[np.uint32]) -> None:
-        spikes, last, n, total, squares = counts
-        order = np.argsort(neurons, kind="stable")  # ticks of a neuron stay in order
-        who, when = neurons[order], ticks[order] + 1
-        first = np.append(True, who[1:] != who[:-1])
-        before = np.where(first, last[who], np.append(0, when[:-1]))
-        ends = np.append(first[1:], True)
-        last[who[ends]] = when[ends]
-        np.add.at(spikes, who, 1)
-        known = before > 0
-        who, interval = who[known], (when - before)[known]
-        np.add.at(n, who, 1)
-        np.add.at(total, who, interval)
-        np.add.at(squares, who, interval * interval)
+
+@njit(nogil=True, cache=True)
+def _count(counts, ticks, neurons):  # type: ignore[no-untyped-def]
+    spikes, last, n, total, squares = counts
+    for s in range(ticks.shape[0]):
+        i, now = neurons[s], ticks[s] + 1
+        if last[i] > 0:
+            interval = now - last[i]
+            n[i] += 1
+            total[i] += interval
+            squares[i] += interval * interval
+        last[i] = now
+        spikes[i] += 1

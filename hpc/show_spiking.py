@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from biosim.errors import ScenarioError
+from scenarios.images.schema import ImagesScenario
 from scenarios.scenario import Scenario
 from scenarios.spiking.schema import SpikingScenario
 
@@ -36,7 +37,9 @@ def validity_text(scenario: SpikingScenario) -> str:
     )
 
 
-def check_text(scenario: Scenario | SpikingScenario, against: str, duration: str) -> str:
+def check_text(
+    scenario: Scenario | ImagesScenario | SpikingScenario, against: str, duration: str
+) -> str:
     """Simulate a network here and in another simulator, and return where the two part.
 
     Args:

@@ -117,8 +117,9 @@ def spikes(tree: Mapping[str, Any]) -> bool:
 
 
 def shows_images(tree: Mapping[str, Any]) -> bool:
-    """Return whether the tables are about images for spiking neurons: they have a task."""
-    return "task" in tree
+    """Return whether the tables are about images for spiking neurons: that is their task."""
+    task = tree.get("task")
+    return isinstance(task, Mapping) and task.get("kind", "images") == "images"
 
 
 def compared_rules(tree: Mapping[str, Any]) -> list[str]:

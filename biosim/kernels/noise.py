@@ -67,7 +67,7 @@ def poisson_table(mean: float) -> npt.NDArray[np.uint32]:
     while True:
         below += math.exp(log_chance)
         threshold = round(below * 2.0**32)
-        if threshold >= 2**32 - 1 and k > mean:
+        if threshold >= 2**32 - 1 and k >= mean:
             break
         thresholds.append(min(threshold, 2**32 - 1))
         k += 1

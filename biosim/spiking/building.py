@@ -17,6 +17,7 @@ from biosim.network import NetworkError, Population
 from biosim.spiking.description import PoissonInput, PoissonSource, SpikeList, Spiking, Value
 from biosim.spiking.layout import Layout
 from biosim.spiking.shard import Arrays, Shard, padded
+from biosim.spiking.told import checked_spikes
 from biosim.wiring.described import amount, delays
 from biosim.wiring.rows import Part, Rows, build_rows
 from biosim.wiring.values import Amount, Constant
@@ -186,13 +187,23 @@ def of_neurons(
 
 
 def poisson_weight(layout: Layout, stimulus: PoissonInput) -> float:
-    """Return the weight of a spike, in the receptor's SI unit."""
+    """Return the weight of a spike, in the receptor's SI unit.
+
+    Raises:
+        NetworkError: neurons have weights of their own, or it is not finite.
+    """
     target = layout.network.population_at[stimulus.target]
     variables = layout.neurons[target].variables
     unit = next(v.unit for v in variables if v.name == stimulus.receptor)
     population = layout.network.populations[target]
     whose = f"input {stimulus.name!r}"
-    return float(of_neurons(stimulus.weight, unit, population, whose, "weight")[0])
+    weights = of_neurons(stimulus.weight, unit, population, whose, "weight")
+    if not (np.isfinite(weights).all() and (weights == weights[0]).all()):
+        raise NetworkError(
+            f"{whose} has weights from {weights.min():g} to {weights.max():g}; expected one finite "
+            "weight for all neurons: give each group of neurons an input of its own"
+        )
+    return float(weights[0])
 
 
 def inputs(
@@ -233,8 +244,10 @@ def sources(layout: Layout, shard: Shard, seed: int) -> tuple[list[SourceCode], 
         lo, hi = shard.slices[i]
         number = layout.first[i]
         if isinstance(population.model, SpikeList):
-            indices = np.asarray(population.model.indices, dtype=np.int64)
-            ticks = np.asarray(population.model.ticks, dtype=np.int64)
+            model = population.model
+            _, indices, ticks = checked_spikes(
+                layout.network, population.name, model.indices, model.ticks, 0
+            )
             mine = (indices >= lo) & (indices < hi)
             codes.append(SourceCode("listed"))
             arrays.append(

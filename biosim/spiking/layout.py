@@ -7,6 +7,7 @@ know it. A population is owned in whole blocks of 256 neurons, cut evenly among 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from biosim.equations import NeuronCode, SynapseCode, neuron_code
@@ -71,6 +72,8 @@ class Layout:
                 "the network has spiking populations but no dt; give the length of a tick in "
                 "seconds, such as dt=0.0001"
             )
+        if not 0 < network.dt < math.inf:
+            raise NetworkError(f"got dt={network.dt!r}; expected the length of a tick in seconds")
         self.network, self.dt = network, network.dt
         self.neurons: dict[int, NeuronCode] = {}
         self.sources: list[int] = []

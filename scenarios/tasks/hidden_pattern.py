@@ -145,9 +145,7 @@ class Judged:
         return self.hits >= 0.9 and self.false_alarms_hz <= 0.1 and self.latency_ms <= 10.0
 
 
-def judged(
-    spikes: npt.NDArray[np.int64], given: PatternSpikes
-) -> tuple[float, float, float]:
+def judged(spikes: npt.NDArray[np.int64], given: PatternSpikes) -> tuple[float, float, float]:
     """Return hits, false alarms in hertz and latency in milliseconds; see `Judged`.
 
     Args:

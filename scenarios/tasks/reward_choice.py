@@ -37,7 +37,7 @@ Reward = Literal["contingent", "shuffled", "none"]
 def rule() -> RewardStdp:
     """Return the rule: being active together makes eligible, before or after."""
     return RewardStdp(
-        rate_hz=0.5, a_plus=0.1, a_minus=0.05, tau_c_ms=300.0, tau_d_ms=100.0, w_max="2*mV"
+        rate_hz=0.1, a_plus=0.1, a_minus=0.05, tau_c_ms=300.0, tau_d_ms=100.0, w_max="2*mV"
     )
 
 
