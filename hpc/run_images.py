@@ -112,8 +112,8 @@ class _Run:
             if not first:
                 continue
             self._seconds += seconds
-            moved = np.linalg.norm(weights - before) / max(np.linalg.norm(before), 1e-30)
-            self._change[epoch - 1] = moved
+            length = max(float(np.linalg.norm(before)), 1e-30)
+            self._change[epoch - 1] = float(np.linalg.norm(weights - before)) / length
             self._keep_weights(epoch, weights)
             if answers is not None:
                 self._keep_answers(epoch, answers, seconds)

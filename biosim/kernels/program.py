@@ -297,6 +297,7 @@ class Program:
             f"source{i}", ["key", "first", "words", "thresholds", "number"]
         )
         return [
-            f"fill_words({key}, 0, tick, {first}, {words})",
-            f"m += emit_random({words}, {thresholds}, {number}, ids[me, place, m:])",
+            f"if may_fire({thresholds}):",
+            f"    fill_words({key}, 0, tick, {first}, {words})",
+            f"    m += emit_random({words}, {thresholds}, {number}, ids[me, place, m:])",
         ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from biosim.kernels.decorators import compiled
 
 
@@ -23,6 +25,15 @@ def emit_random(words: Any, thresholds: Any, first: Any, ids: Any) -> int:
             ids[m] = first + i
             m += 1
     return m
+
+
+@compiled
+def may_fire(thresholds: Any) -> bool:
+    """Return whether any of the thresholds (n,) is above 0; if not, nobody needs to draw."""
+    together = np.uint32(0)
+    for i in range(thresholds.shape[0]):
+        together |= thresholds[i]
+    return bool(together != 0)
 
 
 @compiled

@@ -127,8 +127,15 @@ class PlasticSynapses:
     def scale_to(self, total: float, variable: str, tick: int) -> None:
         """Scale the synapses of each target so that their sum is `total`."""
         self.catch_up(tick)
-        sums = np.zeros(self._shard.size[self._sheet])
-        _scale(self.variable(variable), self.rows.slot, sums, total)
+        values = self.variable(variable)
+        if not len(values):
+            return
+        if self.code.dense:
+            _, owned = self._shard.within(self._target)
+            _scale_dense(values.reshape(-1, owned.stop - owned.start), total)
+        else:
+            sums = np.zeros(self._shard.size[self._sheet])
+            _scale(values, self.rows.slot, sums, total)
 
     def _arguments(self, wires: Wires, part: Part, scales: Scales) -> Arrays:
         code, rows, shard = self.plastic.code, self.rows, self._shard
@@ -221,6 +228,22 @@ def _scale(values: Any, slot: Any, sums: Any, total: Any) -> None:
         sums[j] = total / sums[j] if sums[j] != 0.0 else 1.0
     for m in range(values.shape[0]):
         values[m] *= sums[slot[m]]
+
+
+@cached
+def _scale_dense(values: Any, total: Any) -> None:
+    # The same in rows of all targets, (n_rows, n_targets), so that it is vectorised.
+    sums = np.zeros(values.shape[1])
+    for i in range(values.shape[0]):
+        row = values[i]
+        for j in range(row.shape[0]):
+            sums[j] += row[j]
+    for j in range(sums.shape[0]):
+        sums[j] = total / sums[j] if sums[j] != 0.0 else 1.0
+    for i in range(values.shape[0]):
+        row = values[i]
+        for j in range(row.shape[0]):
+            row[j] *= sums[j]
 
 
 def greatest_effect(code: SynapseCode, receptor: str, name: str) -> float:

@@ -41,7 +41,7 @@ Step = Callable[[int], None]
 
 
 class Counter(NullSink):
-    """Counts spikes, of every population together and of each excitatory neuron.
+    """Counts spikes, of populations together and of each excitatory neuron.
 
     Attributes:
         spikes_of: population -> spikes until now, of the neurons that this rank owns.
@@ -49,7 +49,7 @@ class Counter(NullSink):
     """
 
     def __init__(self, excitatory: int) -> None:
-        self.spikes_of = dict.fromkeys((INPUT, EXCITATORY, INHIBITORY), 0)
+        self.spikes_of = dict.fromkeys((EXCITATORY, INHIBITORY), 0)
         self.counts = np.zeros(excitatory, dtype=np.int64)
 
     def spikes(
@@ -68,7 +68,7 @@ class Traffic:
     Args:
         images: that were shown to learn from, each once.
         shown: the same with repeats.
-        spikes_of: population -> spikes.
+        spikes_of: population -> spikes; of the inputs those that have arrived.
     """
 
     images: int
@@ -124,7 +124,7 @@ class Learner:
         self._machine = machine
         self._classes = dataset.classes
         self._images = self._shown = 0
-        self._spent = dict.fromkeys(self._sink.spikes_of, 0)
+        self._spent = np.zeros(len(self._sink.spikes_of) + 1, dtype=np.int64)
         self._labelling: tuple[Counts, npt.NDArray[np.int64]] | None = None
         self.assignment = np.empty(0, dtype=np.int64)
 
@@ -139,15 +139,14 @@ class Learner:
         order = Draws(self._seed, "order").order(len(train), counter=epoch)
         first = max(0, len(train) - self._task.label_samples)
         kept = np.empty((len(train) - first, self._cortex.excitatory), dtype=np.uint16)
-        before = dict(self._sink.spikes_of)
+        before = self._passed()
         for place, sample in enumerate(order):
             counts = self._show(train, int(sample), learning=True)
             if place >= first:
                 kept[place - first] = counts
             if step is not None:
                 step(place + 1)
-        for name, spikes in self._sink.spikes_of.items():
-            self._spent[name] += spikes - before[name]
+        self._spent += self._passed() - before
         self._images += len(train)
         labels = train.y[order[first:]]
         self.assignment = assigned(kept, labels, self._classes)
@@ -195,9 +194,16 @@ class Learner:
 
     def traffic(self) -> Traffic:
         """Return what learning took until now."""
-        names = list(self._spent)
-        sums = self._ranks.sum(torch.tensor([self._spent[name] for name in names])).tolist()
-        return Traffic(self._images, self._shown, dict(zip(names, sums, strict=True)))
+        excitatory, inhibitory, events = self._ranks.sum(torch.from_numpy(self._spent)).tolist()
+        n = self._cortex.excitatory
+        # Counted by the synapses that they reached, for handing over each of them takes time.
+        inputs = (events - excitatory - inhibitory * (n - 1)) // n
+        spikes = {INPUT: inputs, EXCITATORY: excitatory, INHIBITORY: inhibitory}
+        return Traffic(self._images, self._shown, spikes)
+
+    def _passed(self) -> npt.NDArray[np.int64]:
+        """Return the spikes of the populations that are counted, then synaptic events."""
+        return np.array([*self._sink.spikes_of.values(), self._machine.synaptic_events])
 
     def _share(self, counts: Counts, labels: npt.NDArray[np.int64]) -> float:
         answers = scores(counts, self.assignment, self._classes).argmax(axis=1)

@@ -61,7 +61,7 @@ def wire(scenario: ImagesScenario, dataset: Dataset) -> Network:
     check_fit(scenario, dataset)
     cortex, rule = scenario.network, scenario.rule
     no_spikes = np.empty(0, dtype=np.int64)
-    source = PoissonSource("0*Hz")
+    source: PoissonSource | SpikeList = PoissonSource("0*Hz")
     if dataset.train.events is not None:
         source = SpikeList(no_spikes, no_spikes)
     learnt = Sparse(
@@ -142,7 +142,7 @@ def _inhibitory() -> Spiking:
         threshold="v > -40*mV",
         reset="v = -45*mV",
         refractory="2*ms",
-        method="exponential_euler",
+        method="euler",
         initial={"v": "-100*mV"},
         integration="clock",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,6 +16,9 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 QUICK = ["run.epochs=1", "run.batch_size=128"]
 """Appended to what learns: what is shown runs, only shorter."""
 
+SPIKING = ("cuba",)
+"""Networks that do not learn in epochs; what is shown of them is short."""
+
 
 def blocks(language: str) -> list[str]:
     text = README.read_text(encoding="utf-8")
@@ -22,12 +26,13 @@ def blocks(language: str) -> list[str]:
 
 
 def biosim_lines() -> list[list[str]]:
-    lines = [line.partition("#")[0].split() for block in blocks("sh") for line in block.split("\n")]
+    shown = [line for block in blocks("sh") for line in block.split("\n")]
+    lines = [shlex.split(line, comments=True) for line in shown]
     return [words[1:] for words in lines if words[:1] == ["biosim"]]
 
 
 def biosim(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
-    quick = QUICK if words[0] in ("run", "compare") else []
+    quick = QUICK if words[0] in ("run", "compare") and words[1] not in SPIKING else []
     monkeypatch.setattr(sys, "argv", ["biosim", *words, *quick])
     cli.main()
 

@@ -4,31 +4,21 @@ Brian2 gets the connectivity, the start values and the random spikes that biosim
 test says that two things are equal, another one shows what would part them.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
-import torch
 
-from biosim.brian_twin import Parting, build, compare, nudged, run
+from biosim.brian_twin import Parting, compare, run
 from biosim.brian_twin.checking import drawn_counts, simulated
 from biosim.network import Network
-from biosim.simulation import Simulation
-from biosim.spiking import machine
 from biosim.spiking.description import (
     PoissonSource,
     Sparse,
     Spiking,
     SynapseModel,
 )
-from biosim.spiking.layout import Layout
-from biosim.spiking.recording import MemorySink, Recording, StateRecord
 from biosim.spiking.start import Outcome, Start, drawn_start
-from rules.inhibitory_stdp import InhibitoryStdp
-from rules.stdp import Stdp
-from rules.triplet_stdp import TripletStdp
 from tests.reference import spiking_networks
 
 SEED = 3
@@ -90,10 +80,20 @@ def coincidences(start: Start, ours: Outcome, name: str = "plastic") -> int:
     )
 
 
-def learning(synapse: SynapseModel, ticks: int = 3000, **model: Any) -> Network:
-    """Return the feed-forward network with other plastic synapses: weights of up to 1 mV."""
+def learning(synapse: SynapseModel | None = None, ticks: int = 3000) -> Network:
+    """Return the feed-forward network with weights that make its targets fire: up to 3 mV.
+
+    Args:
+        synapse: whose `w` is in volt; None for the network's own, of weights up to 1.
+        ticks: how long the inputs fire.
+    """
     network = spiking_networks.feed_forward_stdp(ticks=ticks, forced=100)
     plastic, forcing = network.projections
     assert isinstance(plastic.weights, Sparse)
-    weights = replace(plastic.weights, weight=plastic.weights.weight * 1e-3, synapse=synapse)
+    if synapse is None:
+        own = plastic.weights.synapse
+        synapse = replace(own, constants={**own.constants, "unit": "3*mV"})
+        weights = replace(plastic.weights, synapse=synapse)
+    else:
+        weights = replace(plastic.weights, weight=plastic.weights.weight * 3e-3, synapse=synapse)
     return replace(network, projections=(replace(plastic, weights=weights), forcing))

@@ -42,7 +42,8 @@ def test_payloads_are_never_compared() -> None:
 
 
 def test_within_a_tick_phases_come_first_and_feedback_before_activity() -> None:
-    assert sorted(Kind) == [Kind.PHASE, Kind.TARGET, Kind.FEEDBACK, Kind.ACTIVITY, Kind.SCORE]
+    layered = [Kind.PHASE, Kind.TARGET, Kind.FEEDBACK, Kind.ACTIVITY, Kind.SCORE]
+    assert sorted(Kind) == [*layered, Kind.SPIKE]
 
 
 def test_waking_when_quiet_comes_after_every_tick_and_before_never() -> None:

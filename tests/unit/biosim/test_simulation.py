@@ -139,10 +139,10 @@ def test_source_and_judge_are_on_rank_0_layers_in_runs_and_a_machine_on_every_ra
         def __init__(self, n: int) -> None:
             self.populations = range(n)
 
-    assert placed(Of(6), 1) == [0] * 6 + [0]
-    assert placed(Of(6), 2) == [0, 0, 0, 1, 1, 0] + [0, 1]
-    assert placed(Of(6), 4) == [0, 0, 1, 2, 3, 0] + [0, 1, 2, 3]
-    assert placed(Of(3), 4) == [0, 0, 0] + [0, 1, 2, 3]
+    assert placed(Of(6), 1) == [0] * 7
+    assert placed(Of(6), 2) == [0, 0, 0, 1, 1, 0, *range(2)]
+    assert placed(Of(6), 4) == [0, 0, 1, 2, 3, 0, *range(4)]
+    assert placed(Of(3), 4) == [0, 0, 0, *range(4)]
     for ranks in range(1, 9):
         owners = placed(Of(7), ranks)[:7]
         assert owners[1:-1] == sorted(owners[1:-1])

@@ -81,7 +81,9 @@ def test_an_unknown_name_gets_the_nearest_one_suggested(name: str, near: str) ->
 
 
 def test_a_name_like_no_other_gets_all_of_them_listed() -> None:
-    with pytest.raises(DataError, match="expected one of digits, mnist, fashion_mnist, file: give"):
+    with pytest.raises(
+        DataError, match="expected one of digits, mnist, fashion_mnist, nmnist, file: give"
+    ):
         load("zzz")
 
 
