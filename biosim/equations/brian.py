@@ -27,6 +27,7 @@ import numpy as np
 
 from biosim.equations.code import FUNCTIONS, EquationError
 from biosim.equations.wording import unknown, unreadable, with_product
+from biosim.syntax import expression_of
 
 __all__ = [
     "DEFAULT_METHODS",
@@ -197,7 +198,7 @@ def quantity(value: Any, whose: str, place: str, known: Mapping[str, Any]) -> tu
         functions = {n: f.pyfunc for n, f in b.functions.items() if n not in STATEFUL}
         with blame(whose, place):
             text = with_product(value)
-            tree = ast.parse(text.strip(), mode="eval")
+            tree = expression_of(text.strip())
             for node in ast.walk(tree):
                 if isinstance(node, ast.Name) and node.id not in names | functions:
                     raise unknown(node.id, {**known, **b.units}, whose, place)

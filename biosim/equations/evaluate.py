@@ -16,6 +16,7 @@ from biosim.equations.code import EquationError
 from biosim.equations.draws import DrawNames
 from biosim.equations.scope import Scope, evaluated
 from biosim.equations.simplify import parse
+from biosim.syntax import expression_of
 
 __all__ = ["evaluate", "evaluate_value"]
 
@@ -58,7 +59,7 @@ class Elementwise(ast.NodeTransformer):
 
 @functools.lru_cache(maxsize=4096)
 def executable(code: str) -> CodeType:
-    tree = Elementwise().visit(ast.parse(code.strip(), mode="eval"))
+    tree = Elementwise().visit(expression_of(code.strip()))
     return compile(ast.fix_missing_locations(tree), "<equation>", "eval")
 
 

@@ -14,6 +14,7 @@ from biosim.equations import brian
 from biosim.equations.brian import DEFAULT_METHODS, METHODS, blame, unit_name, unknown
 from biosim.equations.code import FUNCTIONS, EquationError
 from biosim.equations.nodes import Node
+from biosim.syntax import expression_of
 
 __all__ = ["Equation", "Scope", "open_scope"]
 
@@ -94,7 +95,7 @@ class Scope:
     def resolve(self, expression: str, place: str) -> None:
         """Refuses names that nothing stands for."""
         with blame(self.whose, place):
-            tree = ast.parse(expression.strip(), mode="eval")
+            tree = expression_of(expression.strip())
         for node in ast.walk(tree):
             if not isinstance(node, ast.Name) or node.id in ("True", "False"):
                 continue

@@ -25,6 +25,7 @@ from biosim.equations.nodes import (
     Sum,
     Truth,
 )
+from biosim.syntax import expression_of
 
 __all__ = ["block", "names_in", "parse", "simplified", "simultaneous"]
 
@@ -49,7 +50,7 @@ def parse(text: str, known: Mapping[str, Node | float | bool] | None = None) -> 
         EquationError: what the expression uses has no counterpart in kernels.
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = expression_of(text.strip()).body
     except SyntaxError as error:
         raise EquationError(f"{text!r} is not an expression: {error.msg}; correct it") from error
     return read(tree, {} if known is None else known)
@@ -192,7 +193,7 @@ def block(
     order = list(statements)
     uses: dict[str, int] = {}
     for _, text in order:
-        for each in ast.walk(ast.parse(text.strip(), mode="eval")):
+        for each in ast.walk(expression_of(text.strip())):
             if isinstance(each, ast.Name):
                 uses[each.id] = uses.get(each.id, 0) + 1
     scope: dict[str, Node | float | bool] = dict(known)

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Mapping
 from typing import Literal
 
+from biosim.syntax import expression_of
+
 Precision = Literal["float32", "float64"]
 
 _OWN = {"exp": "exp", "exprel": "exprel"}
@@ -108,12 +110,12 @@ def printed(expression: str, precision: Precision, names: Mapping[str, str] | No
         precision: of every number in it.
         names: names to print in place of others.
     """
-    return str(_Printer(precision, names or {}).visit(ast.parse(expression, mode="eval")))
+    return str(_Printer(precision, names or {}).visit(expression_of(expression)))
 
 
 def names_in(expression: str) -> set[str]:
     """Return the names that an expression uses, functions left out."""
-    tree = ast.parse(expression, mode="eval")
+    tree = expression_of(expression)
     calls = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     return {
         node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in calls
@@ -122,7 +124,7 @@ def names_in(expression: str) -> set[str]:
 
 def renamed(expression: str, names: Mapping[str, str]) -> str:
     """Return the scalar code with other names, or numbers, in place of names."""
-    tree = ast.parse(expression, mode="eval")
+    tree = expression_of(expression)
     return ast.unparse(_Renaming(names).visit(tree))
 
 
@@ -133,4 +135,4 @@ class _Renaming(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id not in self._names:
             return node
-        return ast.parse(self._names[node.id], mode="eval").body
+        return expression_of(self._names[node.id]).body

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from biosim.spiking.description import Normal, Uniform, Value
+from biosim.syntax import expression_of
 from biosim.wiring.explicit import Pairs
 from biosim.wiring.rules import Wiring, refusal
 from biosim.wiring.values import LONGEST, Amount, Computed, Constant, Drawn, Listed, Ticks
@@ -173,7 +174,7 @@ def _below(z: float) -> float:
 def _depends_on_synapse(text: str) -> bool:
     """Return whether an expression names anything of a synapse."""
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        tree = expression_of(text.strip())
     except SyntaxError:
         return False  # whoever evaluates it says what is wrong
     found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
