@@ -33,7 +33,7 @@ from biosim.kernels.functions import *
 from biosim.kernels.noise import *
 from biosim.kernels.sources import *
 from biosim.kernels.threads import *
-from biosim.kernels.decorators import cached as compiled
+from biosim.kernels.decorators import cached as compiled, part
 
 F = np.{precision}
 I = np.{sums}
@@ -50,7 +50,7 @@ def module_of(text: str, precision: str, dt: float) -> ModuleType:
     """Return the module of generated kernels; compiled at the first call of each.
 
     Args:
-        text: functions marked `@compiled`.
+        text: functions marked `@compiled`, or `@part` where only those call them.
         precision: "float32" or "float64".
         dt: length of a tick in seconds.
     """

@@ -14,6 +14,9 @@ import numba.extending
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_ONLY_FROM_PYTHON: dict[str, Any] = {"no_cfunc_wrapper": True}
+"""No way in from C, which would take time to compile; numba's types do not know the option."""
+
 
 def compiled(function: Function) -> Function:
     """Compile a function that gives the interpreter's lock away; division by 0 gives inf."""
@@ -22,7 +25,14 @@ def compiled(function: Function) -> Function:
 
 def cached(function: Function) -> Function:
     """Compile a function in the same way, and keep the machine code on disk."""
-    return cast(Function, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
+    options = {"nogil": True, "cache": True, **_ONLY_FROM_PYTHON}
+    return cast(Function, numba.njit(error_model="numpy", **options)(function))
+
+
+def part(function: Function) -> Function:
+    """Compile a function that only compiled ones call: without a way in, it takes less time."""
+    options = {"no_cpython_wrapper": True, **_ONLY_FROM_PYTHON}
+    return cast(Function, numba.njit(error_model="numpy", **options)(function))
 
 
 def inlined(function: Function) -> Function:

@@ -135,7 +135,7 @@ class PlasticText:
 
     def _define(self, name: str, arguments: str, lines: list[str]) -> str:
         head = f"def {name}_{self._p.number}({arguments}, {', '.join(self._p.arguments())}):"
-        return "\n".join(["@compiled", head, *(f"    {line}" for line in lines), ""])
+        return "\n".join(["@part", head, *(f"    {line}" for line in lines), ""])
 
     def _print(self, expression: str, names: dict[str, str]) -> str:
         return printed(expression, self._precision, self._names | names)

@@ -183,7 +183,7 @@ def sample_text(sheet: SheetCode, variable: str, name: str, precision: Precision
 
 def function(signature: str, lines: list[str]) -> str:
     """Return the source of a compiled function."""
-    return "\n".join(["@compiled", f"def {signature}:", *(f"    {line}" for line in lines), ""])
+    return "\n".join(["@part", f"def {signature}:", *(f"    {line}" for line in lines), ""])
 
 
 def loaded(sheet: SheetCode) -> list[str]:
