@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[Asked], None]] = {
     "start": alone.start,
     "silent": alone.silent,
     "events": alone.events,
+    "recording": alone.recording,
 }
 
 

@@ -95,3 +95,29 @@ def events(asked: Asked) -> None:
     print("\nA synaptic event, static delta synapses, 1,000 a neuron")
     print(table(["synapses", "million events", "ns an event"], rows))
     print(f"dearest / cheapest: {shown(spread)}, bar {kept}")
+
+
+def recording(asked: Asked) -> None:
+    """Print what it costs to store every spike of Brunel's network."""
+
+    def run(options: tuple[str, ...], seed: int) -> Measured:
+        return biosim_script("biosim_recording", *options, threads=asked.threads, seed=seed)
+
+    stored, silent = "stored", "not stored"
+    found = interleaved({stored: partial(run, ("--store",)), silent: partial(run, ())}, 3)
+    times = size = None
+    if len(found) == 2:
+        times = bars.paired(each(found[stored], "simulate_s"), each(found[silent], "simulate_s"))
+        size = statistics.median(one["stored_bytes"] / one["spikes"] for one in found[stored])
+    spikes = median(found, stored, "spikes")
+    row = [
+        *(shown(median(found, side, "simulate_s")) for side in (stored, silent)),
+        shown(times),
+        verdict(times, bars.RECORDING_TIMES, least=False),
+        shown(spikes and spikes / 1e6),
+        shown(size),
+        verdict(size, bars.STORED_BYTES, least=False),
+    ]
+    heads = [stored, silent, "ratio", "bar", "million spikes", "bytes a spike", "bar"]
+    print("\nEvery spike of Brunel's network in Zarr, until the store is final, seconds")
+    print(table(heads, [row]))

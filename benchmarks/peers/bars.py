@@ -25,6 +25,8 @@ START_COLD_S = 3.0
 START_CACHED_S = 0.5
 SILENT_SHARE = 0.01
 EVENT_SPREAD = 2.0
+RECORDING_TIMES = 1.1
+STORED_BYTES = 4.2
 
 
 def paired(slow: Sequence[float], fast: Sequence[float]) -> float:
