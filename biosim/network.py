@@ -88,6 +88,29 @@ class Projection:
     phases: tuple[str, ...] | None = None
     learns: tuple[str, ...] | None = None
 
+    @classmethod
+    def of_spikes(
+        cls,
+        source: str,
+        target: str,
+        receptor: str,
+        synapses: Sparse,
+        delay: int = 1,
+        name: str | None = None,
+    ) -> Projection:
+        """Return a projection of spikes onto a variable of the target's equations.
+
+        Args:
+            source: name of the population whose spikes it brings.
+            target: name of the population with the variable.
+            receptor: the variable to which weights are added.
+            synapses: who is joined to whom, with which weights, delays and plasticity.
+            delay: ticks, at least 1, where `synapses` has no delays of its own.
+            name: unique in the network; "source-target" if it is not given.
+        """
+        name = f"{source}-{target}" if name is None else name
+        return cls(name, source, target, "spikes", receptor, Kind.SPIKE, delay, synapses)
+
 
 @dataclass(frozen=True)
 class Pathway:

@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,12 +41,21 @@ def biosim(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
 def test_the_python_of_the_readme_runs_in_ten_lines(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (block,) = blocks("python")
+    block = blocks("python")[0]
     monkeypatch.chdir(tmp_path)
     exec(compile(block, str(README), "exec"), {})
     assert "goodness" in capsys.readouterr().out
     statements = block.replace("\n    ", " ").replace("\n)", ")").strip().split("\n")
     assert len([line for line in statements if line and "import" not in line]) <= 10
+
+
+def test_the_spiking_python_of_the_readme_learns(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks("python")[1:]
+    found: dict[str, Any] = {}
+    exec(compile(block, str(README), "exec"), found)
+    assert "spikes in a second" in capsys.readouterr().out
+    weights = found["sink"].weights["noise-E"].values["w"].mean(axis=1)
+    assert weights[-1] > 1.01 * weights[0]
 
 
 def test_the_commands_of_the_readme_run_in_their_order(

@@ -7,7 +7,8 @@ from biosim.network import Network, NetworkError, Pathway, Phase, Population, Pr
 from biosim.plasticity import ErrorDriven
 from biosim.populations import Graded, Judge, Source
 from biosim.populations.source import Plain
-from biosim.wiring import Dense, Tied
+from biosim.spiking import Sparse
+from biosim.wiring import AllToAll, Dense, Tied
 
 DENSE = Dense("normal", 1.0)
 
@@ -159,3 +160,10 @@ def test_every_population_checks_what_ends_and_begins_on_it() -> None:
         replace(NETWORK, projections=changed("up", receptor="dendrite"))
     with pytest.raises(NetworkError, match=r"'input' \(source\) has no variable 'spikes'"):
         replace(NETWORK, projections=changed("up", carries="spikes"))
+
+
+def test_a_projection_of_spikes_is_named_after_its_ends() -> None:
+    synapses = Sparse(AllToAll(), 1.0)
+    joined = Projection.of_spikes("a", "b", "v", synapses, delay=3)
+    assert joined == Projection("a-b", "a", "b", "spikes", "v", Kind.SPIKE, 3, synapses)
+    assert Projection.of_spikes("a", "b", "v", synapses, name="other").name == "other"
