@@ -13,7 +13,7 @@ import platform
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
-from benchmarks.peers import alone, beside
+from benchmarks.peers import alone, beside, microcircuit
 from benchmarks.peers.environments import PEERS, Missing, python_of, version_of
 from benchmarks.peers.networks import NETWORKS
 from benchmarks.peers.sides import Asked
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[Asked], None]] = {
     "silent": alone.silent,
     "events": alone.events,
     "recording": alone.recording,
+    "microcircuit": microcircuit.microcircuit,
 }
 
 

@@ -21,6 +21,9 @@ and of a spiking run:
     weights/<projection>          <variable> [snapshot, synapse], source, target [synapse],
                                   snapshot_step [snapshot]
 
+and, of a task, in learning/: end, hits, false_alarms, mean_latency [part]; start, latency
+[presentation]; stimulus, right, spikes_left, spikes_right [trial].
+
 Times are whole ticks with the CF attribute scale_factor, the length of a tick in seconds.
 Neurons are numbered in their population. Spikes of the window of ticks [w n, w n + n), n being
 the attribute `window_ticks`, lie from window_ptr[w] to window_ptr[w + 1], those of neuron i from
@@ -77,12 +80,13 @@ class RunStore:
     Args:
         path: the directory `run.zarr`.
         mode: "w" makes it, on rank 0; "r+" opens what rank 0 made.
+        groups: that are made with it, whether or not anything is written into them.
 
     Raises:
         OutputError: the directory cannot be written.
     """
 
-    def __init__(self, path: Path, mode: str = "r+") -> None:
+    def __init__(self, path: Path, mode: str = "r+", groups: Sequence[str] = GROUPS) -> None:
         try:
             self._root = zarr.open_group(str(path), mode=mode, zarr_format=3)  # type: ignore[arg-type]
             if mode == "w":
@@ -93,7 +97,7 @@ class RunStore:
                         "committed_epoch": -1,
                     }
                 )
-                for name in GROUPS:
+                for name in groups:
                     self._root.require_group(name)
         except OSError as problem:
             raise OutputError(

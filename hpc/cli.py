@@ -17,12 +17,14 @@ import hpc
 import rules
 import scenarios
 from biosim.errors import BiosimError, OutputError, ScenarioError
+from biosim.traces import open_run
 from hpc.compare import compare as compare_all
 from hpc.compare import plan
 from hpc.predict import predict as predict_all
 from hpc.predict import write_prediction
 from hpc.progress import Bar
 from hpc.report import write_report
+from hpc.report_learning import window_lines
 from hpc.report_spiking import is_spiking, spiking_table, write_spiking_report
 from hpc.run import run as run_one
 from hpc.show import (
@@ -33,7 +35,12 @@ from hpc.show import (
     synapse_card_text,
     traces_text,
 )
-from hpc.show_spiking import check_text, spiking_starter_text, validity_text
+from hpc.show_spiking import (
+    check_text,
+    spiking_starter_text,
+    task_validity_text,
+    validity_text,
+)
 from hpc.stored import check_start
 from hpc.summary import collect, summarise
 from hpc.table import table
@@ -42,6 +49,7 @@ from scenarios.complaints import nearest
 from scenarios.reading import compared_rules, read_tree, resolve_any
 from scenarios.scenario import Scenario
 from scenarios.spiking.schema import SpikingScenario
+from scenarios.tasks.schema import TaskScenario
 
 app = typer.Typer(
     add_completion=False,
@@ -88,6 +96,9 @@ def run(
     settings = resolve_any(read_tree(scenario), overrides or [])
     if isinstance(settings, SpikingScenario):
         _run_spiking(settings, out, overwrite)
+        return
+    if isinstance(settings, TaskScenario):
+        _run_task(settings, out, overwrite)
         return
     name = f"{settings.name}-{settings.rule.name}-seed-{settings.run.seed}"
     directory = out or Path("runs") / name
@@ -208,6 +219,9 @@ def validate(scenario: ScenarioName, overrides: Overrides = None) -> None:
     if isinstance(settings, SpikingScenario):
         typer.echo(validity_text(settings))
         return
+    if isinstance(settings, TaskScenario):
+        typer.echo(task_validity_text(settings))
+        return
     dataset = settings.data.load()
     network = settings.wire(dataset)
     if isinstance(settings, Scenario):
@@ -259,7 +273,18 @@ def _run_spiking(scenario: SpikingScenario, out: Path | None, overwrite: bool) -
     name = f"{scenario.name}-seed-{scenario.run.seed}"
     with Bar(name) as bar:
         result = run_one(scenario, out or Path("runs") / name, overwrite, bar)
-    typer.echo("\n".join(lines(summary(result))))
+    typer.echo("\n".join([*lines(summary(result)), *window_lines(open_run(result.path))]))
+    typer.echo(f"results in {result.path}")
+
+
+def _run_task(scenario: TaskScenario, out: Path | None, overwrite: bool) -> None:
+    from hpc.run_spiking import lines, summary
+    from hpc.run_tasks import found_lines
+
+    name = f"{scenario.name}-{scenario.rule.name}-seed-{scenario.run.seed}"
+    with Bar(name) as bar:
+        result = run_one(scenario, out or Path("runs") / name, overwrite, bar)
+    typer.echo("\n".join([*found_lines(result.found), "", *lines(summary(result.network))]))
     typer.echo(f"results in {result.path}")
 
 

@@ -23,6 +23,7 @@ from scenarios.images.schema import ImagesScenario
 from scenarios.reading import Tree, resolve_any, with_rule
 from scenarios.scenario import Data, Scenario
 from scenarios.spiking.schema import SpikingScenario
+from scenarios.tasks.schema import TaskScenario
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def plan(tree: Tree, rules: Sequence[str], seeds: int, overrides: Sequence[str])
     for rule, known in scenarios.items():
         kept = [each for each in overrides if _belongs(each, known, scenarios.values())]
         scenario = resolve_any(with_rule(tree, rule), kept)
-        if isinstance(scenario, SpikingScenario):
+        if isinstance(scenario, SpikingScenario | TaskScenario):
             raise BiosimError(
                 f"{scenario.name} is a spiking network; there are no rules to compare"
             )

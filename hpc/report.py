@@ -25,6 +25,7 @@ from biosim.store import STORE
 from hpc.output import REPORT
 from hpc.run import TRAIN_SHOWN
 from hpc.summary import DIRECTIONS, Row, StoredRun, collect, count, percent, summarise
+from hpc.weight_images import weight_image
 
 COLOURS = {
     "backprop": "#222222",
@@ -269,6 +270,7 @@ def _view(row: Row, drawn: Mapping[str, Any]) -> dict[str, Any]:
         "populations": [],
         "weights": {"learnt": math.nan, "fixed": math.nan},
         "layers": "",
+        "weight_image": weight_image(row, _weights(row)),
     }
     if row.finished:
         run = row.finished[0]

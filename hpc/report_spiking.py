@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from biosim.errors import OutputError
 from biosim.store import STORE
 from biosim.traces import open_run, spikes_between
 from hpc.output import REPORT
+from hpc.report_learning import plots, window_lines
+from hpc.show_spiking import milliseconds
 
 TEMPLATE = "report_spiking.html"
 RASTER_S = 0.5
@@ -51,16 +54,20 @@ def spiking_table(directory: Path) -> str:
     Raises:
         OutputError: the run cannot be read.
     """
-    from hpc.run_spiking import lines  # only what spikes needs Brian2's parser
+    # Only what spikes needs Brian2's parser.
+    from hpc.run_spiking import lines
+    from hpc.run_tasks import found_lines
 
-    attributes = open_run(directory).attrs
+    tree = open_run(directory)
+    attributes = tree.attrs
     scenario = attributes["scenario"]["name"]
     head = f"scenario {scenario}, seed {attributes['seed']}: {attributes['status']}"
     if "result" not in attributes:
         error = attributes.get("error") or "it has not come to its end"
         reached_s = attributes.get("committed_tick", 0) * attributes["dt_s"]
         return f"{head}\n\n{error}; stored are the first {reached_s:g} s"
-    return "\n".join([head, "", *lines(attributes["result"])])
+    found = [*found_lines(attributes["found"]), ""] if "found" in attributes else []
+    return "\n".join([head, "", *found, *lines(attributes["result"]), *window_lines(tree)])
 
 
 def write_spiking_report(directory: Path) -> Path:
@@ -79,6 +86,8 @@ def write_spiking_report(directory: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    from hpc.run_tasks import found_lines  # only what spikes needs Brian2's parser
+
     drawn = figures(tree)
     text = environment.get_template(TEMPLATE).render(
         title=tree.attrs["scenario"]["name"],
@@ -86,6 +95,8 @@ def write_spiking_report(directory: Path) -> Path:
         rows=drawn["populations"],
         raster_s=drawn["raster_s"],
         bin_ms=drawn["bin_ms"],
+        learnt=drawn["learnt"],
+        found=found_lines(tree.attrs["found"]) if "found" in tree.attrs else [],
         # A name in a store must not end the script element that it stands in.
         figures=json.dumps(drawn, allow_nan=False).replace("<", "\\u003c"),
         plotly=get_plotlyjs(),
@@ -106,13 +117,15 @@ def about(said: Mapping[Any, Any]) -> dict[str, str]:
     """Return what a run was, by term."""
     found = {
         "Status": said["status"] + (f": {said['error']}" if said.get("error") else ""),
-        "Time": f"{said['ticks']:,} ticks of {said['scenario']['dt']}",
+        "Time": f"{said['ticks']:,} ticks of {milliseconds(said['dt_s'])}",
         "Seed": str(said["seed"]),
         "Software": ", ".join(f"{name} {version}" for name, version in said["versions"].items()),
         "Commit": said["git"].replace("+changes", " with uncommitted changes"),
         "Machine": f"{said['host']} ({said['scenario']['run']['dtype']}, ranks {said['ranks']}, "
         f"threads {said['threads']})",
     }
+    if "rule" in said:
+        found["Rule"] = said["rule"]
     result = said.get("result")
     if result is not None:
         factor = result["wall_s"] / result["seconds"]
@@ -126,12 +139,13 @@ def figures(tree: xr.DataTree) -> dict[str, Any]:
 
     `populations` holds for each: `name`, `size`, `spikes`, `rate_hz` and `cv` of the run (None
     where it is not known), `rate` over time in Hz and the dots of the raster as `at_s` and `row`;
-    both are empty where its spikes were not stored. `time_s` has the middle of each bin.
+    both are empty where its spikes were not stored. `time_s` has the middle of each bin. `learnt`
+    holds the plots of `hpc.report_learning`.
     """
     said = tree.attrs
     dt_s, stored = said["dt_s"], tree.children.get("spikes")
     ticks = said.get("committed_tick", said["ticks"]) if stored is not None else said["ticks"]
-    end_s = ticks * dt_s
+    end_s = min(ticks, said["ticks"]) * dt_s
     bin_ms = max(BIN_MS, -(-round(end_s * 1e3) // BINS))
     edges = np.arange(0.0, end_s + bin_ms * 1e-3 / 2, bin_ms * 1e-3)
     if len(edges) < 2:
@@ -162,6 +176,7 @@ def figures(tree: xr.DataTree) -> dict[str, Any]:
         "time_s": ((edges[1:] + edges[:-1]) / 2).tolist(),
         "bin_ms": bin_ms,
         "raster_s": [begin_s, end_s],
+        "learnt": [asdict(plot) for plot in plots(tree)],
     }
 
 

@@ -28,9 +28,11 @@ from scenarios.data import Dataset, Split
 from scenarios.images.schema import ImagesScenario
 from scenarios.scenario import Scenario, snapshot_epochs
 from scenarios.spiking.schema import SpikingScenario
+from scenarios.tasks.schema import TaskScenario
 
 if TYPE_CHECKING:
     from hpc.run_spiking import SpikingResult
+    from hpc.run_tasks import TaskResult
 
 TRAIN_SHOWN = 1000
 """Training samples whose accuracy is followed; the test set is used whole."""
@@ -66,17 +68,24 @@ def run(
     overwrite: bool = False,
     watcher: Watcher | None = None,
 ) -> SpikingResult: ...
+@overload
 def run(
-    scenario: Scenario | ImagesScenario | SpikingScenario,
+    scenario: TaskScenario,
     out: str | Path,
     overwrite: bool = False,
     watcher: Watcher | None = None,
-) -> Result | SpikingResult:
+) -> TaskResult: ...
+def run(
+    scenario: Scenario | ImagesScenario | SpikingScenario | TaskScenario,
+    out: str | Path,
+    overwrite: bool = False,
+    watcher: Watcher | None = None,
+) -> Result | SpikingResult | TaskResult:
     """Run a scenario and store what it does in the directory `out`.
 
     Args:
-        scenario: what to simulate: layers or spiking neurons that learn from data, or a spiking
-            network.
+        scenario: what to simulate: layers or spiking neurons that learn from data, a spiking
+            network, or a task.
         out: directory to make.
         overwrite: replace results that are there.
         watcher: is told after every epoch.
@@ -90,6 +99,10 @@ def run(
         from hpc.run_spiking import run_spiking
 
         return run_spiking(scenario, out, overwrite, watcher)
+    if isinstance(scenario, TaskScenario):
+        from hpc.run_tasks import run_task
+
+        return run_task(scenario, out, overwrite, watcher)
     if isinstance(scenario, ImagesScenario):
         from hpc.run_images import run_images
 

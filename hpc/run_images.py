@@ -91,7 +91,7 @@ class _Run:
     def of_rank(self, ranks: Ranks) -> Result:
         """Build and run what one rank owns; rank 0 stores it."""
         learner = Learner(self._scenario, self._dataset, ranks)
-        learner.simulation.run_to(1)  # kernels are compiled, or read from the cache
+        learner.settle()  # kernels are compiled, or read from the cache
         weights = learner.weights()
         first = ranks.rank == 0
         # Everything that can be refused has been: from here on there are results.

@@ -165,7 +165,7 @@ class _Run:
         # Everything that can be refused has been: from here on there are results.
         if ranks.rank == 0:
             make(self._out, self._overwrite)
-            self._store = RunStore(self._out / STORE, "w")
+            self._store = RunStore(self._out / STORE, "w", groups=())
             self._store.describe(self._attributes(ranks))
             write_neurons(self._store, *numbered(machine.layout, settings.seed), units(machine))
         ranks.agree(False)  # no rank opens the store before it is there

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from biosim.errors import ScenarioError
-from scenarios.images.schema import ImagesScenario
-from scenarios.scenario import Scenario
+from scenarios.reading import AnyScenario
 from scenarios.spiking.schema import SpikingScenario
+from scenarios.tasks.schema import TaskScenario
 
 SIMULATORS = ("brian2",)
 """What a network can be checked against."""
@@ -37,9 +37,24 @@ def validity_text(scenario: SpikingScenario) -> str:
     )
 
 
-def check_text(
-    scenario: Scenario | ImagesScenario | SpikingScenario, against: str, duration: str
-) -> str:
+def task_validity_text(scenario: TaskScenario) -> str:
+    """Return what a task is, after everything about it was checked.
+
+    Raises:
+        BiosimError: it cannot be run.
+    """
+    from scenarios.spiking.memory import gib
+    from scenarios.tasks.checking import check
+
+    network, needs = check(scenario)
+    return (
+        f"{scenario.name} is valid: {scenario.task.kind} with rule {scenario.rule.name}, "
+        f"{len(network.populations)} populations of {needs.neurons:,} neurons, about "
+        f"{needs.synapses:,.0f} synapses; needs about {gib(needs.total_bytes)}"
+    )
+
+
+def check_text(scenario: AnyScenario, against: str, duration: str) -> str:
     """Simulate a network here and in another simulator, and return where the two part.
 
     Args:
@@ -53,8 +68,8 @@ def check_text(
     """
     if not isinstance(scenario, SpikingScenario):
         raise ScenarioError(
-            f"{scenario.name} is no spiking network; only those can be checked against another "
-            "simulator"
+            f"{scenario.name} is no spiking network of [populations]; only those can be checked "
+            "against another simulator"
         )
     if against not in SIMULATORS:
         raise ScenarioError(f"--against: got {against!r}; expected {', '.join(SIMULATORS)}")
@@ -77,8 +92,13 @@ def stored_lines(attributes: Mapping[Any, Any]) -> list[str]:
     return [
         f"scenario  {scenario['name']}, seed {attributes['seed']}",
         f"neurons   {sizes}",
-        f"time      {attributes['ticks']:,} ticks of {scenario['dt']}",
+        f"time      {attributes['ticks']:,} ticks of {milliseconds(attributes['dt_s'])}",
     ]
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a short time as text."""
+    return f"{seconds * 1e3:g} ms"
 
 
 def spiking_starter_text(name: str) -> str:

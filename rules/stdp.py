@@ -54,7 +54,9 @@ class Stdp(SynapseRule):
 
     @model_validator(mode="after")
     def _exponent_is_for_the_power_law(self) -> Self:
-        given = sorted(self.model_fields_set & {"mu", "w_ref"})
+        # A stored rule names every parameter: what stands at its default asks for nothing.
+        fields = type(self).model_fields
+        given = [name for name in ("mu", "w_ref") if getattr(self, name) != fields[name].default]
         if given and self.weights != "power_law":
             raise ValueError(f"{given[0]} is for weights=power_law; leave it out")
         return self

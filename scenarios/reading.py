@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,11 +18,36 @@ from scenarios.complaints import complaints, nearest
 from scenarios.images.schema import ImagesScenario, image_rule_of, image_rules
 from scenarios.scenario import Scenario
 from scenarios.spiking.schema import SpikingScenario
+from scenarios.tasks.schema import (
+    HiddenPattern,
+    RewardChoice,
+    TaskScenario,
+    choice_rule_of,
+    choice_rules,
+    pattern_rule_of,
+)
 
 BUILT_IN_DIRECTORY = Path(__file__).parent
 
 Tree = dict[str, Any]
-Checked = TypeVar("Checked", bound=BaseModel)
+AnyScenario = Scenario | ImagesScenario | SpikingScenario | TaskScenario
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What tables are held against.
+
+    Args:
+        model: all of them.
+        rules: there are, by name.
+        rule_of: makes a rule of its table.
+        rule: taken where none is named.
+    """
+
+    model: type[Scenario | ImagesScenario | HiddenPattern | RewardChoice]
+    rules: Mapping[str, type[BaseModel]]
+    rule_of: Callable[[Any], Any]
+    rule: str
 
 
 def built_in() -> dict[str, Path]:
@@ -73,8 +99,8 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
             scenario is not one of layers.
     """
     found = resolve_any(tree, overrides)
-    if isinstance(found, SpikingScenario):
-        raise _learns_nothing(found.name)
+    if isinstance(found, SpikingScenario | TaskScenario):
+        raise _runs_alone(found.name)
     if isinstance(found, ImagesScenario):
         raise ScenarioError(
             f"{found.name} with rule {found.rule.name} learns by spikes; expected a network of "
@@ -83,10 +109,8 @@ def resolve(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
     return found
 
 
-def resolve_any(
-    tree: Mapping[str, Any], overrides: Sequence[str] = ()
-) -> Scenario | ImagesScenario | SpikingScenario:
-    """Return the checked scenario, of layers, of images for spikes, or of a spiking network.
+def resolve_any(tree: Mapping[str, Any], overrides: Sequence[str] = ()) -> AnyScenario:
+    """Return the checked scenario: of layers, images for spikes, a spiking network, or a task.
 
     A rule may have a scenario of its own, `for.RULE.scenario`: see `with_rule`.
 
@@ -106,9 +130,7 @@ def resolve_any(
     rule = asked[-1] if asked else _rule_name(tree)
     if _own_scenario(tree, rule) is not None:
         tree = with_rule(tree, rule)
-    if shows_images(tree):
-        return _resolved(tree, given, image_rules(), image_rule_of, ImagesScenario)
-    return _resolved(tree, given, RULES, rule_of, Scenario)
+    return _resolved(tree, given)
 
 
 def spikes(tree: Mapping[str, Any]) -> bool:
@@ -118,8 +140,7 @@ def spikes(tree: Mapping[str, Any]) -> bool:
 
 def shows_images(tree: Mapping[str, Any]) -> bool:
     """Return whether the tables are about images for spiking neurons: that is their task."""
-    task = tree.get("task")
-    return isinstance(task, Mapping) and task.get("kind", "images") == "images"
+    return _kind(tree).model is ImagesScenario
 
 
 def compared_rules(tree: Mapping[str, Any]) -> list[str]:
@@ -139,8 +160,8 @@ def with_rule(tree: Mapping[str, Any], rule: str) -> Tree:
     Raises:
         ScenarioError: there is no such rule, or it is a scenario without rules.
     """
-    if spikes(tree):
-        raise _learns_nothing(str(tree.get("name", "the scenario")))
+    if spikes(tree) or _kind(tree).model in (HiddenPattern, RewardChoice):
+        raise _runs_alone(str(tree.get("name", "the scenario")))
     own = _own_scenario(tree, rule)
     if own is not None:
         other = read_tree(own)
@@ -149,7 +170,7 @@ def with_rule(tree: Mapping[str, Any], rule: str) -> Tree:
         found = with_rule(other | kept, rule)
         _merge(found, more)
         return found
-    known: Mapping[str, Any] = image_rules() if shows_images(tree) else RULES
+    known = _kind(tree).rules
     if rule not in known:
         raise ScenarioError(f"no rule {rule!r}: {', '.join(known)}" + nearest(rule, known))
     changed = dict(tree)
@@ -159,7 +180,23 @@ def with_rule(tree: Mapping[str, Any], rule: str) -> Tree:
     return changed
 
 
-def _learns_nothing(name: str) -> ScenarioError:
+def _kind(tree: Mapping[str, Any]) -> _Kind:
+    """Return what tables without populations are about: their task tells."""
+    task = tree.get("task")
+    if not isinstance(task, Mapping):
+        return _Kind(Scenario, RULES, rule_of, "backprop")
+    kinds = {
+        "images": _Kind(ImagesScenario, image_rules(), image_rule_of, "stdp"),
+        "hidden_pattern": _Kind(HiddenPattern, image_rules(), pattern_rule_of, "stdp"),
+        "reward_choice": _Kind(RewardChoice, choice_rules(), choice_rule_of, "reward_stdp"),
+    }
+    kind = task.get("kind", "images")
+    if kind not in kinds:
+        raise ScenarioError(f"task.kind: got {kind!r}" + nearest(str(kind), kinds))
+    return kinds[kind]
+
+
+def _runs_alone(name: str) -> ScenarioError:
     return ScenarioError(
         f"{name} is a spiking network, which learns from no data set; run it by itself: biosim run"
     )
@@ -174,26 +211,21 @@ def _own_scenario(tree: Mapping[str, Any], rule: Any) -> str | None:
 
 def _rule_name(tree: Mapping[str, Any]) -> str:
     table = tree.get("rule")
-    default = "stdp" if shows_images(tree) else "backprop"
+    default = _kind(tree).rule
     return str(table.get("name", default)) if isinstance(table, dict) else default
 
 
 def _resolved(
-    tree: Mapping[str, Any],
-    given: list[tuple[list[str], Any]],
-    known: Mapping[str, type[BaseModel]],
-    rule_of: Callable[[Any], Any],
-    model: type[Checked],
-) -> Checked:
+    tree: Mapping[str, Any], given: list[tuple[list[str], Any]]
+) -> Scenario | ImagesScenario | TaskScenario:
     """Return the tables, those of the rule and the parsed overrides, checked.
 
     Args:
         tree: tables.
         given: path and value of each override.
-        known: rules, by name.
-        rule_of: makes a rule of its table.
-        model: what the tables are held against.
     """
+    kind = _kind(tree)
+    known = kind.rules
     tables: Tree = copy.deepcopy(dict(tree))
     by_rule = tables.pop("for", {})
     if not isinstance(by_rule, dict):
@@ -215,16 +247,16 @@ def _resolved(
     rule = tables.get("rule", {"name": name})
     try:
         # Before the rest, so that a complaint about a parameter names its place.
-        tables["rule"] = rule_of(rule)
+        tables["rule"] = kind.rule_of(rule)
     except ValidationError as problem:
-        raise ScenarioError(complaints(problem, ("rule",), known[rule["name"]])) from None
+        raise ScenarioError(complaints(problem, ("rule",), known[_rule_name(tables)])) from None
     except ValueError as problem:
         named = str(rule.get("name")) if isinstance(rule, dict) else ""
         raise ScenarioError(f"rule.name: {problem}" + nearest(named, known)) from None
     try:
-        return model.model_validate(tables)
+        return kind.model.model_validate(tables)
     except ValidationError as problem:
-        raise ScenarioError(complaints(problem, (), model)) from None
+        raise ScenarioError(complaints(problem, (), kind.model)) from None
 
 
 def _parsed(override: str) -> tuple[list[str], Any]:

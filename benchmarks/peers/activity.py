@@ -18,6 +18,7 @@ SKIP_S = 0.2
 BIN_S = 0.005
 SAMPLE = 200
 LEAST_SPIKES = 5
+WEIGHT_BINS = 200
 
 
 def arguments(description: str, networks: Sequence[str]) -> ArgumentParser:
@@ -32,6 +33,17 @@ def arguments(description: str, networks: Sequence[str]) -> ArgumentParser:
         "--without-synapses", action="store_true", help="for the memory of synapses"
     )
     parser.add_argument("--as-nest", action="store_true", help="STDP in the convention of NEST")
+    parser.add_argument("--json", action="store_true", help="one line of JSON, and nothing else")
+    return parser
+
+
+def of_microcircuit(description: str) -> ArgumentParser:
+    """Return the options of the scripts of the cortical microcircuit."""
+    parser = ArgumentParser(description=description)
+    parser.add_argument("--scale", type=float, default=1.0, help="of neurons and of in-degrees")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=5.0, help="biological")
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="one line of JSON, and nothing else")
     return parser
 
@@ -106,9 +118,20 @@ def _correlation(
     return float(matrix[np.triu_indices(len(counts), 1)].mean())
 
 
-def of_weights(weights: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Return the mean and spread of plastic weights (n,), in mV."""
-    return {"weight_mean_mv": float(weights.mean()), "weight_sd_mv": float(weights.std())}
+def of_weights(weights: npt.NDArray[np.float64], most_mv: float) -> dict[str, object]:
+    """Return the distribution of plastic weights (n,) in mV, bounded by 0 and `most_mv`.
+
+    Returns:
+        weight_mean_mv, weight_sd_mv, and weight_shares: (WEIGHT_BINS,) shares of the weights below
+        (k + 1/2) / WEIGHT_BINS of the bound. Bounds and start, where many are equal, lie between.
+    """
+    edges = (np.arange(WEIGHT_BINS) + 0.5) / WEIGHT_BINS * most_mv
+    below = np.searchsorted(np.sort(weights), edges) / len(weights)
+    return {
+        "weight_mean_mv": float(weights.mean()),
+        "weight_sd_mv": float(weights.std()),
+        "weight_shares": below.round(6).tolist(),
+    }
 
 
 def memory(status: str | None = None) -> dict[str, int | None]:

@@ -27,6 +27,9 @@ SILENT_SHARE = 0.01
 EVENT_SPREAD = 2.0
 RECORDING_TIMES = 1.1
 STORED_BYTES = 4.2
+MICROCIRCUIT_GB = 16.0
+MICROCIRCUIT_TIMES = 3.0
+"""Of real time, on two cores."""
 
 
 def paired(slow: Sequence[float], fast: Sequence[float]) -> float:

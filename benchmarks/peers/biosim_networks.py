@@ -14,7 +14,7 @@ import torch
 import biosim
 from benchmarks.peers import activity
 from benchmarks.peers.activity import steps
-from benchmarks.peers.networks import DT_MS, NETWORKS, Brunel, Cobahh, Cuba, Network, Stdp
+from benchmarks.peers.networks import COMPARED, DT_MS, Brunel, Cobahh, Cuba, Network, Stdp
 from biosim.equations.brian import brian
 from biosim.events import Kind
 from biosim.network import Network as Described
@@ -240,19 +240,19 @@ def of_recorded(sink: MemorySink, network: Network, seconds: float) -> Mapping[s
     found: dict[str, object] = dict(
         activity.of_spikes(times, neurons.astype(np.int64), network.neurons, seconds)
     )
-    if "e to e" in sink.weights:
+    if isinstance(network, Brunel) and network.stdp and "e to e" in sink.weights:
         values = sink.weights["e to e"].values
         w = values.get("seen", values["w"])[-1]
-        found |= activity.of_weights(np.asarray(w, np.float64) * 1000)
+        found |= activity.of_weights(np.asarray(w, np.float64) * 1000, network.stdp.w_max_mv)
     return found
 
 
 def main() -> None:
-    parser = activity.arguments(str(__doc__), list(NETWORKS))
+    parser = activity.arguments(str(__doc__), list(COMPARED))
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--small", action="store_true", help="a tenth of the neurons, same code")
     asked = parser.parse_args()
-    network = NETWORKS[asked.network]
+    network = COMPARED[asked.network]
     if asked.small:
         network = smaller(network)
     seconds = asked.seconds = asked.seconds or network.seconds

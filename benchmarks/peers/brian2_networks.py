@@ -13,7 +13,7 @@ import brian2 as b
 
 from benchmarks.peers import activity
 from benchmarks.peers.brian2_program import compiled, order_by_source, run
-from benchmarks.peers.networks import DT_MS, NETWORKS, Brunel, Cobahh, Cuba, Network, Stdp
+from benchmarks.peers.networks import COMPARED, DT_MS, Brunel, Cobahh, Cuba, Network, Stdp
 
 
 def cuba(network: Cuba, synapses: bool) -> list[Any]:
@@ -195,8 +195,8 @@ def build(network: Network, synapses: bool, as_nest: bool) -> list[Any]:
 
 
 def main() -> None:
-    asked = activity.arguments(str(__doc__), list(NETWORKS)).parse_args()
-    network = NETWORKS[asked.network]
+    asked = activity.arguments(str(__doc__), list(COMPARED)).parse_args()
+    network = COMPARED[asked.network]
     asked.seconds = asked.seconds or network.seconds
     folder = compiled(
         network, asked, lambda: build(network, not asked.without_synapses, asked.as_nest)

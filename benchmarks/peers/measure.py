@@ -71,6 +71,13 @@ def biosim_script(script: str, *arguments: str, threads: int = 1, seed: int = 1)
     return run_script(sys.executable, script, [*arguments, *_common(threads, seed)], threads)
 
 
+def peer_script(
+    peer: Peer, script: str, *arguments: str, threads: int = 1, seed: int = 1
+) -> Measured:
+    """Run a script in a peer's environment."""
+    return _peer(peer, script, *arguments, *_common(threads, seed))
+
+
 def run_script(
     python: str,
     script: str,

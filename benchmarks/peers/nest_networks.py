@@ -14,9 +14,10 @@ import nest
 import numpy as np
 
 from benchmarks.peers import activity
-from benchmarks.peers.networks import DT_MS, NETWORKS, Brunel, Cobahh, Cuba, Network
+from benchmarks.peers.networks import COMPARED, DT_MS, Brunel, Cobahh, Cuba, Network
 
-WEIGHTS_OF = 50
+WEIGHTS_OF = 500
+"""Neurons whose plastic synapses are looked at."""
 
 
 def cuba(network: Cuba, seed: int, synapses: bool) -> Any:
@@ -158,8 +159,8 @@ def devices(network: Network) -> int:
 
 
 def main() -> None:
-    asked = activity.arguments(str(__doc__), list(NETWORKS)).parse_args()
-    network = NETWORKS[asked.network]
+    asked = activity.arguments(str(__doc__), list(COMPARED)).parse_args()
+    network = COMPARED[asked.network]
     seconds = asked.seconds = asked.seconds or network.seconds
     nest.verbosity = nest.VerbosityLevel.ERROR
     nest.ResetKernel()
@@ -194,7 +195,7 @@ def main() -> None:
         )
         if isinstance(network, Brunel) and network.stdp and not asked.without_synapses:
             plastic = nest.GetConnections(target=neurons[:WEIGHTS_OF], synapse_model="stdp_synapse")
-            measured |= activity.of_weights(np.asarray(plastic.weight))
+            measured |= activity.of_weights(np.asarray(plastic.weight), network.stdp.w_max_mv)
     activity.say(asked, measured)
 
 

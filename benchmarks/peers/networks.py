@@ -169,6 +169,29 @@ NETWORKS: dict[str, Network] = {
     )
 }
 
+BRUNEL_SMALL = Brunel(
+    name="brunel_small",
+    seconds=1.0,
+    excitatory=2000,
+    inhibitory=500,
+    from_excitatory=400,
+    from_inhibitory=100,
+    j_mv=0.25,
+)
+COMPARED: dict[str, Network] = {
+    network.name: network
+    for network in (
+        *NETWORKS.values(),
+        BRUNEL_SMALL,
+        replace(
+            BRUNEL_SMALL,
+            name="brunel_stdp_small",
+            stdp=Stdp(w_max_mv=0.5, a_plus_mv=0.005, a_minus_mv=0.00525),
+        ),
+    )
+}
+"""Those of the benchmark, and those that only statistics are compared of."""
+
 
 @dataclass(frozen=True)
 class DiehlCook:

@@ -50,6 +50,7 @@ __all__ = [
     "step_code",
     "step_variable",
     "unit_name",
+    "units",
     "unknown",
     "unreadable",
     "with_product",
@@ -180,6 +181,19 @@ def unit_name(dimension: Any) -> str:
         return str(brian().fundamental.get_unit_for_display(dimension))
 
 
+PREFIXES = "fpnumkM"
+SYMBOLS = {"V": "volt", "A": "amp", "S": "siemens", "F": "farad", "C": "coulomb"}
+SYMBOLS |= {"s": "second", "Hz": "hertz"}
+
+
+@functools.cache
+def units() -> dict[str, Any]:
+    """Units that a value may name: Brian2's, and prefixes with symbols that it leaves out (uV)."""
+    known = brian().units
+    both = ((p + symbol, p + SYMBOLS[symbol]) for p in PREFIXES for symbol in SYMBOLS)
+    return {**{short: known[full] for short, full in both}, **known}
+
+
 def quantity(value: Any, whose: str, place: str, known: Mapping[str, Any]) -> tuple[float, Any]:
     """A scalar value in SI units and its dimension.
 
@@ -194,14 +208,14 @@ def quantity(value: Any, whose: str, place: str, known: Mapping[str, Any]) -> tu
     """
     b = brian()
     if isinstance(value, str):
-        names = {**b.units, **{n: c.get_value() for n, c in b.constants.items()}, **known}
+        names = {**units(), **{n: c.get_value() for n, c in b.constants.items()}, **known}
         functions = {n: f.pyfunc for n, f in b.functions.items() if n not in STATEFUL}
         with blame(whose, place):
             text = with_product(value)
             tree = expression_of(text.strip())
             for node in ast.walk(tree):
                 if isinstance(node, ast.Name) and node.id not in names | functions:
-                    raise unknown(node.id, {**known, **b.units}, whose, place)
+                    raise unknown(node.id, {**known, **units()}, whose, place)
                 if isinstance(node, ast.Attribute | ast.Subscript | ast.Lambda | ast.Starred):
                     raise EquationError(f"{whose}, {place}: {value!r} is not a value with a unit")
             value = eval(text.strip(), {"__builtins__": {}}, {**functions, **names})
@@ -217,13 +231,17 @@ def quantity(value: Any, whose: str, place: str, known: Mapping[str, Any]) -> tu
 
 
 @functools.cache
-def everywhere() -> tuple[dict[str, Any], dict[str, float]]:
-    """Units, pi, e and inf, as Brian2 wants them and as numbers in SI units."""
+def everywhere(values: bool = False) -> tuple[dict[str, Any], dict[str, float]]:
+    """Units, pi, e and inf, as Brian2 wants them and as numbers in SI units.
+
+    Args:
+        values: whether the units are those of values, or of equations, which are Brian2's own.
+    """
     b = brian()
     with quiet():
         variables = {
             name: constant(name, float(unit), b.fundamental.get_dimensions(unit))
-            for name, unit in b.units.items()
+            for name, unit in (units() if values else b.units).items()
         }
         variables |= {name: each for name, each in b.constants.items() if name.isidentifier()}
         return variables, {name: float(each.get_value()) for name, each in variables.items()}

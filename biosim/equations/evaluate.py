@@ -141,7 +141,7 @@ def evaluate_text(
     """`evaluate_value` of a text."""
     place = f"{place} {value.strip()!r}"
     text = brian.with_product(value)
-    variables, numbers = (dict(each) for each in brian.everywhere())
+    variables, numbers = (dict(each) for each in brian.everywhere(values=True))
     for name, (number, dimension) in evaluated(constants, whose).items():
         variables[name] = brian.constant(name, number, dimension)
         numbers[name] = number

@@ -267,13 +267,22 @@ class Reader:
         """The statements after a spike."""
         found = []
         outer = dict(self.known)
+        unread: dict[str, tuple[str, str]] = {}
         for name, expression in self.scope.statements(text or "", "reset"):
             form = self.form(expression, f"reset '{name} = {expression}'")
+            for read in names_in(form):
+                unread.pop(read, None)
             if name not in self.scope.variables:
                 self.known[name] = Name(f"_{name}")
+                unread[f"_{name}"] = name, expression
                 name = f"_{name}"
             found.append(Assign(name, form.text))
         self.known = outer
+        for name, expression in unread.values():
+            raise EquationError(
+                f"{self.scope.whose}, reset '{name} = {expression}': {name!r} is no variable of "
+                "the equations and is never read; correct the name or remove the statement"
+            )
         return tuple(found)
 
     def refractory(self, value: Any) -> tuple[int | None, str | None, str | None]:
@@ -304,8 +313,9 @@ class Reader:
             raise EquationError(
                 f"{scope.whose}, {place}: got {seconds!r} s, expected a time of at least 0 s"
             )
-        # As Brian2's `timestep`: whole steps, forgiving a thousandth of one.
-        return int((seconds + 1e-3 * scope.dt) / scope.dt), None, None
+        # As Brian2's `timestep`: whole steps, forgiving a thousandth of one. Its neurons are shut
+        # from a spike to the next state update, however short their refractory time.
+        return max(1, int((seconds + 1e-3 * scope.dt) / scope.dt)), None, None
 
     def check_stability(self, method: str) -> None:
         """Refuses a linear decay that an explicit updater turns into growing oscillations."""

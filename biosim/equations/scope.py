@@ -100,8 +100,7 @@ class Scope:
             if not isinstance(node, ast.Name) or node.id in ("True", "False"):
                 continue
             if node.id not in self.variables:
-                units = brian.brian().units
-                mine = {name: 0 for name in self.variables if name not in units}
+                mine = {name: 0 for name in self.variables if name not in brian.units()}
                 raise unknown(node.id, mine, self.whose, place)
 
     def dimension(self, expression: str, place: str) -> Any:

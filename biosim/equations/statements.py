@@ -61,6 +61,9 @@ class SynapseText:
         post: the post-synaptic neuron.
         pre_parameters: what may be read of the pre-synaptic neuron.
 
+    Attributes:
+        outside: variables of the neurons, as `x_pre` and `x_post` -> unit.
+
     Raises:
         EquationError: a line cannot be read, its units do not fit, or it asks for what is not
             supported.
@@ -85,6 +88,8 @@ class SynapseText:
             extra[f"{name}_post"] = (each.unit, each.kind)
             if name not in constants:
                 extra[name] = (each.unit, each.kind)
+        names = (*self.pre, *(f"{variable.name}_post" for variable in post.variables))
+        self.outside = {name: extra[name][0] for name in names}
         self.scope = open_scope(model, constants, dt, whose, flags=FLAGS, extra=extra)
         self.lines = {line.name: line for line in self.scope.equations}
         self.nodes = self.scope.known()

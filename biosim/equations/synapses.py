@@ -282,7 +282,7 @@ class Reader:
         value = self.synapse.initial.get(name, 0.0)
         if not isinstance(value, str):
             return plain_start(value) is None
-        constant = self.text.scope.numbers
+        constant = {**brian.everywhere(values=True)[1], **self.text.scope.numbers}
         return any(
             found not in constant and found not in FUNCTIONS
             for found in IDENTIFIER.findall(re.sub(r"\d[\d.]*[eE][-+]?\d+", "", value))
@@ -293,11 +293,12 @@ class Reader:
         found = {}
         for name, (least, greatest) in self.synapse.bounds.items():
             place = f"bounds of {name!r}"
-            if name not in self.kept | self.event:
+            if name not in self.kept | self.event | self.text.outside.keys():
                 raise self.text.error(
                     place,
                     "the synapse has no such variable; expected one of "
-                    + ", ".join(sorted(self.kept | self.event)),
+                    + ", ".join(sorted(self.kept | self.event))
+                    + ", or x_pre or x_post of a neuron",
                 )
             low, high = (self.bound(side, name, place) for side in (least, greatest))
             if low is not None and high is not None and not low <= high:
@@ -311,9 +312,10 @@ class Reader:
         """One bound in SI units."""
         if value is None:
             return None
+        own = self.text.lines.get(name)
         found = evaluate_value(
             value,
-            self.text.lines[name].unit,
+            self.text.outside[name] if own is None else own.unit,
             whose=self.text.whose,
             place=place,
             constants=self.synapse.constants,

@@ -8,7 +8,6 @@ that it slept. So a spike is at the first tick at which the exact solution excee
 
 from __future__ import annotations
 
-from biosim.equations.code import Assign
 from biosim.kernels.emit import Precision, names_in, printed, renamed
 from biosim.kernels.sheets import (
     SheetCode,
@@ -117,30 +116,6 @@ def _solved(sheet: SheetCode, precision: Precision, held: frozenset[str]) -> lis
 
 def unsolvable(sheet: SheetCode) -> str:
     """Return in words why a sheet cannot be event-driven, or ""."""
-    code = sheet.code
-    if code.jump is None:
-        return "its equations have no exact solution, or it is not asked for (method 'exact')"
-    if code.ceiling is None:
-        return code.ceiling_reason
-    if code.noise or code.uniform:
-        return "its equations draw random numbers at every tick"
     if sheet.waits:
         return "its refractoriness ends on a condition, which would be tested at every tick"
-    for a in code.jump:
-        moves = a.name in sheet.casts and a.name not in sheet.gated
-        if moves and _reads(code.jump, a.name) & sheet.gated:
-            return f"{a.name!r} depends on a variable that holds still while refractory"
-    return ""
-
-
-def _reads(jump: tuple[Assign, ...], name: str) -> set[str]:
-    """Return the variables that a name of the jump depends on, itself left out."""
-    texts = {a.name: a.expression for a in jump}
-    open_names, found = [name], set()
-    while open_names:
-        for other in names_in(texts[open_names.pop()]):
-            if other not in found and other != name:
-                found.add(other)
-                if other in texts and other.startswith("_"):
-                    open_names.append(other)
-    return found
+    return sheet.code.ceiling_reason

@@ -135,7 +135,9 @@ class PlasticText:
 
     def _define(self, name: str, arguments: str, lines: list[str]) -> str:
         head = f"def {name}_{self._p.number}({arguments}, {', '.join(self._p.arguments())}):"
-        return "\n".join(["@part", head, *(f"    {line}" for line in lines), ""])
+        # Rows also catch up when they are read between two runs, from Python.
+        kind = "@compiled" if name == "catch_up" else "@part"
+        return "\n".join([kind, head, *(f"    {line}" for line in lines), ""])
 
     def _print(self, expression: str, names: dict[str, str]) -> str:
         return printed(expression, self._precision, self._names | names)
@@ -269,8 +271,8 @@ class PlasticText:
             r = effect.variable
             each += [
                 f"amount = nearest({self._print(effect.expression, names)} * per_{r})",
-                f"over |= abs(amount) > most_{r}",
-                f"d_in_{r}[m] += I(amount)" if p.dense else f"in_{r}[j] += I(amount)",
+                f"over |= not (abs(amount) <= most_{r})",  # nor may it be no number
+                f"to_{r}[m] += I(amount)" if p.dense else f"in_{r}[j] += I(amount)",
             ]
         each += [f"r_{x}[m] = v_{x}" for x in self._written(code.on_pre, code.on_post)]
         if code.own_traces:
@@ -279,7 +281,7 @@ class PlasticText:
         if p.dense:
             # Parts in step with the run's: offsets in the loop would not be vectorised.
             body += [f"d_{x} = c_{x}[base : base + final - first]" for x in p.of_post]
-            body += [f"d_in_{r} = in_{r}[base : base + final - first]" for r in p.receptors]
+            body += [f"to_{r} = in_{r}[base : base + final - first]" for r in p.receptors]
         body += ["for m in range(final - first):", *(f"    {line}" for line in each)]
         final = {t.name: code.pre_final.get(t.name, t.name) for t in code.pre_traces}
         body += [f"b_{name}[run] = n_{version}" for name, version in final.items()]

@@ -79,7 +79,7 @@ class SheetCode:
     @property
     def scalars(self) -> list[str]:
         """The names of the scalars that every kernel takes: the resolution of each receptor."""
-        return [f"q_{receptor}" for receptor in self.receptors]
+        return [f"_q_{receptor}" for receptor in self.receptors]
 
     @property
     def draws(self) -> list[str]:
@@ -198,7 +198,7 @@ def applied(sheet: SheetCode, emptied: bool) -> list[str]:
     else:
         lines = ["open = a__ready[k] != 0" if sheet.waits else "open = True"]
     for receptor in sheet.receptors:
-        taken = f"v_{receptor} + F(a__in_{receptor}[k]) * q_{receptor}"
+        taken = f"v_{receptor} + F(a__in_{receptor}[k]) * _q_{receptor}"
         kept = f" if open else v_{receptor}" if receptor in sheet.gated else ""
         lines.append(f"v_{receptor} = {taken}{kept}")
         if emptied:
@@ -229,7 +229,8 @@ def refraction(sheet: SheetCode, precision: Precision) -> list[str]:
         names = {x: f"a_{x}[k]" for x in (*sheet.casts, *sheet.places)}
         time = printed(code.refractory, precision, names)
         # As Brian2's timestep(): a time just below a whole number of ticks counts as whole.
-        return [f"a__left[k] = np.int32(np.float64({time}) / DT + 1e-3)"]
+        # At least until the next state update, as in Brian2.
+        return [f"a__left[k] = max(np.int32(np.float64({time}) / DT + 1e-3), np.int32(1))"]
     return ["a__ready[k] = np.uint8(0)"] if sheet.waits else []
 
 

@@ -21,6 +21,7 @@ from biosim.spiking.rings import Rings
 from biosim.spiking.shard import Arrays, Shard, padded
 from biosim.spiking.synapses import PlasticSynapses, greatest_effect
 from biosim.wiring.rows import absolute_sums
+from biosim.wiring.values import Listed
 
 EXPONENTS = 2200
 """Powers of two that a float64 may have, and some."""
@@ -71,7 +72,7 @@ class Binding:
         ):
             self.arguments |= joined(parts, prefix)
         for (sheet, receptor), scale in scales.items():
-            self.arguments[f"sheet{sheet}_q_{receptor}"] = shard.float.type(scale)
+            self.arguments[f"sheet{sheet}__q_{receptor}"] = shard.float.type(scale)
 
     def code(self, samples: Sequence[SampleCode]) -> ProgramCode:
         """Return what the program's text is made from."""
@@ -102,6 +103,7 @@ class Binding:
         for name in self._changing():
             self.arguments[name][...] = state[name]
         self._told = {name: state[name] for name in state.keys() - self._changing()}
+        self._as_described = {x: self.arguments[x] for x in self._told} | self._as_described
         self.arguments |= self._as_described | self._told
 
     def tell(
@@ -251,6 +253,7 @@ def _absolute(wires: Wires, shard: Shard, i: int) -> np.ndarray:
     """Return the sum of absolute weights of each owned target, or a bound of it."""
     part = wires.part(i, shard, 0)
     ends = part.weight.ends
-    if ends is not None:  # most of a bit too much, for not drawing every weight once more
+    # Most of a bit too much for not drawing every weight once more; but a list may have any.
+    if ends is not None and not isinstance(part.weight, Listed):
         return part.numbers() * max(abs(ends[0]), abs(ends[1]))
     return absolute_sums(part)

@@ -25,6 +25,7 @@ from biosim.kernels.program import Program
 from biosim.network import NetworkError
 from biosim.spiking import building
 from biosim.spiking.binding import Binding, agreed_scales, joined
+from biosim.spiking.description import PoissonSource
 from biosim.spiking.heard import heard
 from biosim.spiking.initial import set_initial
 from biosim.spiking.layout import Layout
@@ -229,7 +230,8 @@ class Machine:
                 chance.
         """
         at = self.layout.network.population_at.get(population, -1)
-        if at not in self.layout.sources:
+        random = at >= 0 and isinstance(self.layout.network.populations[at].model, PoissonSource)
+        if not random:
             raise NetworkError(f"{population!r} is no Poisson source; its rates cannot be set")
         size = self.layout.network.populations[at].size
         given = np.asarray(hz, dtype=np.float64)
@@ -355,6 +357,9 @@ class Machine:
         self._sink.commit(tick)
         if in_sheet:
             raise DivergedError(shard.wrong(number, neuron, tick))
+        for binding in self._bindings:
+            if wrong := binding.plastic[number].wrong(tick):
+                raise DivergedError(wrong)
         plastic = self.layout.plastic[number]
         name = self.layout.network.projections[plastic.projection].name
         raise DivergedError(

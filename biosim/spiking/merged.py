@@ -141,7 +141,8 @@ class MergedRows:
 
     Args:
         logs: in the order of the neurons; at least one.
-        committed: only rows before this tick are seen.
+        committed: only samples before this tick are seen, and snapshots until it: that of tick n
+            shows the synapses before tick n begins, and is stored once n is committed.
 
     Attributes:
         steps: (rows,) tick of each.
@@ -154,9 +155,11 @@ class MergedRows:
     """
 
     def __init__(self, logs: Sequence[zarr.Group], committed: int) -> None:
-        self.steps: Int64s = _steps(logs[0], committed)
+        snapshots = list(logs[0].attrs["dimensions"])[:1] == ["snapshot"]  # type: ignore[arg-type]
+        end = committed + 1 if snapshots and committed else committed
+        self.steps: Int64s = _steps(logs[0], end)
         for log in logs[1:]:
-            if not np.array_equal(_steps(log, committed), self.steps):
+            if not np.array_equal(_steps(log, end), self.steps):
                 raise OutputError(
                     f"{log.store_path} lacks rows that were committed: it is damaged, or the "
                     "run was finished meanwhile; open it again"
@@ -220,9 +223,9 @@ def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
     return found
 
 
-def _steps(log: zarr.Group, committed: int) -> Int64s:
+def _steps(log: zarr.Group, end: int) -> Int64s:
     step = array_of(log, "step")
-    return np.asarray(step[: _rows_before(step, committed, 0)])
+    return np.asarray(step[: _rows_before(step, end, 0)])
 
 
 def _rows_before(step: zarr.Array[Any], tick: int, start: int) -> int:

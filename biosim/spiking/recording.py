@@ -49,7 +49,9 @@ class SpikeRecord:
 
 @dataclass(frozen=True, eq=False)
 class StateRecord:
-    """Variables of neurons, at ticks 0, every, 2 every, ...
+    """Variables of neurons, at ticks 0, every, 2 every, ... that a run goes through.
+
+    A run to tick n ends before tick n, which is therefore not among them, as in Brian2.
 
     Args:
         population: its name.
@@ -73,7 +75,10 @@ class StateRecord:
 
 @dataclass(frozen=True)
 class WeightRecord:
-    """What the synapses of a projection hold, at ticks 0, every, 2 every, ...
+    """What the synapses of a projection hold before ticks 0, every, 2 every, ...
+
+    A run to tick n takes the snapshot of tick n, if that is due: so the last one shows what was
+    learnt.
 
     Args:
         projection: its name.
@@ -173,7 +178,7 @@ class Sink(Protocol):
         """Take a snapshot of the synapses: (n,) each, always the same ones, by (target, source)."""
 
     def commit(self, tick: int) -> None:
-        """Take note that everything before this tick has been handed over."""
+        """Take note that all from before this tick has been handed over, its snapshots too."""
 
 
 class NullSink:

@@ -124,6 +124,26 @@ class PlasticSynapses:
             values = [self.arguments[name] for name in self.code.arguments()]
             function(tick, self.arguments["floor"], *values)
 
+    def wrong(self, tick: int) -> str:
+        """Return what to say of the first synapse that holds what is no finite number, or ""."""
+        sources, targets = self.ends()
+        bad = np.zeros(len(sources), dtype=bool)
+        for x in self.code.variables:
+            bad |= ~np.isfinite(self.variable(x))
+        if not bad.any():
+            return ""
+        m = min(np.flatnonzero(bad), key=lambda m: (targets[m], sources[m]))
+        values = {x: self.variable(x)[m] for x in self.code.variables}
+        what = ", ".join(f"{x} is {value}" for x, value in values.items() if not np.isfinite(value))
+        network, i = self.layout.network, self.plastic.projection
+        source, target = (network.populations[end].name for end in self.layout.ends(i))
+        return (
+            f"projection {network.projections[i].name!r}, synapse from neuron {sources[m]} of "
+            f"population {source!r} to neuron {targets[m]} of {target!r}: {what} at tick {tick} "
+            f"({tick * self.layout.dt:g} s); what was recorded until then is kept: check the "
+            "equations, or keep them within bounds with clip()"
+        )
+
     def scale_to(self, total: float, variable: str, tick: int) -> None:
         """Scale the synapses of each target so that their sum is `total`."""
         self.catch_up(tick)

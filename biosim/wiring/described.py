@@ -104,9 +104,11 @@ def delays(
         NetworkError: a delay is below a tick, no whole number of ticks, or too long; or a
             distribution is none.
     """
-    if value is None:
-        return Constant(float(own))
     what = f"the delay of projection {name!r}"
+    if value is None:
+        if own > LONGEST:
+            raise refusal(f"{what} is {own} ticks; expected at most {LONGEST}: take longer ticks")
+        return Constant(float(own))
     clipped = False
     if isinstance(value, (Normal, Uniform)):
         low = None if value.low is None else float(evaluate(value.low))

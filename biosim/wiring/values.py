@@ -105,8 +105,10 @@ class Listed:
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """The least and the greatest listed."""
-        return float(np.min(self.values, initial=np.inf)), float(np.max(self.values, initial=0))
+        """The least and the greatest listed; of an empty list, 0."""
+        if not len(self.values):
+            return 0.0, 0.0
+        return float(np.min(self.values)), float(np.max(self.values))
 
     def draw(self, stretch: Stretch, purpose: str) -> Floats:
         """Return the numbers listed for the synapses."""

@@ -128,6 +128,10 @@ class Learner:
         self._labelling: tuple[Counts, npt.NDArray[np.int64]] | None = None
         self.assignment = np.empty(0, dtype=np.int64)
 
+    def settle(self) -> None:
+        """Let the network come to rest, for as long as an image takes, before the first one."""
+        self.simulation.run_to(self._task.image_ticks + self._task.rest_ticks)
+
     def learn(self, epoch: int, step: Step | None = None) -> None:
         """Show every training image once, in an order of this epoch, and label the neurons.
 

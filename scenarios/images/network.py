@@ -33,9 +33,10 @@ LEARNT = f"{INPUT}-{EXCITATORY}"
 THRESHOLD, STEP, SWITCH = "theta", "theta_step", "learning"
 """What freezes: the rise of a neuron's threshold, and the factor of every change of a weight."""
 
-# Conductances have no unit: they are shares of the leak's.
+# Conductances have no unit: they are shares of the leak's. Inhibition is bounded, unlike in the
+# published code: Euler's method is unstable where 27 neurons inhibit one at a time.
 _EXCITATORY = """
-dv/dt = ((-65*mV - v) - ge*v + gi*(-100*mV - v)) / (100*ms) : volt
+dv/dt = ((-65*mV - v) - ge*v + clip(gi, 0, 100)*(-100*mV - v)) / (100*ms) : volt
 dge/dt = -ge/(1*ms) : 1
 dgi/dt = -gi/(2*ms) : 1
 theta : volt
@@ -125,8 +126,7 @@ def _excitatory(cortex: Cortex) -> Spiking:
         # lets it fire again after 50 ms only: without that it runs away. It is not clamped here,
         # which is a variable less: for 45 of those 50 ms it integrates there too.
         refractory=f"{cortex.lock_ms!r}*ms",
-        # Not Euler's method, as published: many inhibitory spikes at once make it unstable.
-        method="exponential_euler",
+        method="euler",
         initial={
             "v": "-105*mV",
             THRESHOLD: f"{cortex.theta_mv!r}*mV",

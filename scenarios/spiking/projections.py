@@ -24,6 +24,7 @@ from biosim.wiring import (
     from_matrix,
     from_table,
 )
+from biosim.wiring.values import LONGEST
 from scenarios.spiking.schema import Drawn, Plasticity, ProjectionTable
 from scenarios.spiking.schema import Wiring as WiringTable
 from scenarios.spiking.values import Values, of_a_synapse, tidy
@@ -192,11 +193,11 @@ def _delay(table: ProjectionTable, place: str, values: Values) -> tuple[int, Any
     if isinstance(given, Drawn):
         return 1, _drawn(given, values)
     if isinstance(given, tuple):
-        ticks = [values.ticks(each, place, "delay") for each in given]
+        ticks = [values.ticks(each, place, "delay", most=LONGEST) for each in given]
         return 1, np.array(ticks) * values.dt_s
     if of_a_synapse(given):
         return 1, values.filled(given)
-    return values.ticks(given, place, "delay"), None
+    return values.ticks(given, place, "delay", most=LONGEST), None
 
 
 def _drawn(given: Drawn, values: Values) -> Normal | Uniform:

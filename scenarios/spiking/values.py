@@ -116,17 +116,25 @@ class Values:
         """Return a time in seconds."""
         return self.number(value, table, key, "second")
 
-    def ticks(self, value: Quantity, table: str, key: str, least: int = 1) -> int:
+    def ticks(
+        self, value: Quantity, table: str, key: str, least: int = 1, most: float = math.inf
+    ) -> int:
         """Return a time in ticks.
 
         Raises:
-            ScenarioError: it is no time, no whole number of ticks, or less than `least`.
+            ScenarioError: it is no time, no whole number of ticks, less than `least`, or more than
+                `most`.
         """
         ticks = self.seconds(value, table, key) / self.dt_s
         if abs(ticks - round(ticks)) > TOLERANCE or round(ticks) < least:
             raise ScenarioError(
                 f"{table}.{key}: {value!r} is {ticks:.6g} ticks of {self.dt_s:g} s; expected a "
                 f"whole number of ticks, at least {least}"
+            )
+        if ticks > most:
+            raise ScenarioError(
+                f"{table}.{key}: {value!r} is {ticks:.6g} ticks of {self.dt_s:g} s; expected at "
+                f"most {most}: take a shorter time, or longer ticks"
             )
         return round(ticks)
 

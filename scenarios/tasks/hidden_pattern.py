@@ -10,7 +10,8 @@ Goodman 2018 found short enough; the start weight, the steps and their ratio of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import exp, log
 
 import numpy as np
@@ -21,10 +22,11 @@ from biosim.events import Kind
 from biosim.network import Network, Population, Projection
 from biosim.simulation import Simulation
 from biosim.spiking.description import Sparse, SpikeList, Spiking
-from biosim.spiking.recording import MemorySink, Recording, SpikeRecord
+from biosim.spiking.recording import Recording, SpikeRecord
 from biosim.wiring import AllToAll
-from rules import Stdp, SynapseRule
-from scenarios.tasks.pattern_input import SECTION_MS, TICKS_A_MS, PatternInput, PatternSpikes, drawn
+from scenarios.tasks.listening import Listener
+from scenarios.tasks.pattern_input import TICKS_A_MS, drawn
+from scenarios.tasks.schema import SECTION_MS, HiddenPattern
 
 DT = 1e-3 / TICKS_A_MS
 AFFERENTS, NEURON = "afferents", "neuron"
@@ -32,8 +34,8 @@ LEARNS = "afferents-neuron"
 
 TAU_M_MS, TAU_S_MS = 10.0, 2.5
 THRESHOLD = 500.0
-TOLD_AT_ONCE = 50_000
-"""Ticks of input that the machine is told at a time."""
+PART_TICKS = 50_000
+"""Of the input, what the machine is told at a time; the pattern never lies across its end."""
 
 
 def _peak() -> float:
@@ -68,76 +70,56 @@ def neuron() -> Spiking:
     )
 
 
-def rule() -> Stdp:
-    """Return the rule of the paper: of all pairs, only those with no other spike between them."""
-    step = 2.0**-6
-    return Stdp(
-        pairing="immediate",
-        a_plus=step,
-        a_minus=0.83 * step,
-        tau_plus_ms=16.8,
-        tau_minus_ms=33.7,
+def network(scenario: HiddenPattern) -> Network:
+    """Return the network; its afferents are told what to fire while it runs."""
+    none = np.zeros(0, dtype=np.int64)
+    task, rule = scenario.task, scenario.rule
+    synapses = Sparse(AllToAll(), task.weight, synapse=rule.synapse())
+    return Network(
+        (
+            Population(AFFERENTS, task.afferents, SpikeList(none, none)),
+            Population(NEURON, 1, rule.neuron(neuron())),
+        ),
+        (Projection(LEARNS, AFFERENTS, NEURON, "spikes", "x", Kind.SPIKE, 1, synapses),),
+        dt=DT,
     )
 
 
-@dataclass(frozen=True)
-class HiddenPattern:
-    """The task.
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What the neuron did in a part of the input.
 
     Args:
-        given: the input.
-        repeats: how often all of it is shown; the last time is judged.
-        rule: of the synapses.
-        weight: at the start.
+        begin: tick of the run.
+        end: tick of the run, not in it.
+        starts: (n,) tick of the run at which each presentation begins.
+        latency_ms: (n,) time of the first spike in each presentation; NaN if there is none.
+        false_alarms: spikes outside of them.
+        last: whether the input is shown for the last time.
     """
 
-    given: PatternInput = field(default_factory=PatternInput)
-    repeats: int = 3
-    rule: SynapseRule = field(default_factory=rule)
-    weight: float = 0.35
-
-    def network(self) -> Network:
-        """Return the network; its afferents are told what to fire while it runs."""
-        none = np.zeros(0, dtype=np.int64)
-        return Network(
-            (
-                Population(AFFERENTS, self.given.afferents, SpikeList(none, none)),
-                Population(NEURON, 1, neuron()),
-            ),
-            (
-                Projection(
-                    LEARNS,
-                    AFFERENTS,
-                    NEURON,
-                    "spikes",
-                    "x",
-                    Kind.SPIKE,
-                    1,
-                    Sparse(AllToAll(), self.weight, synapse=self.rule.synapse()),
-                ),
-            ),
-            dt=DT,
-        )
+    begin: int
+    end: int
+    starts: npt.NDArray[np.int64]
+    latency_ms: npt.NDArray[np.float64]
+    false_alarms: int
+    last: bool
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Judged:
-    """How well the pattern is found, in the last repetition of the input.
+    """How well the pattern is found.
 
     Args:
         hits: share of presentations in which the neuron fires.
         false_alarms_hz: its spikes outside of them.
         latency_ms: mean time of its first spike in a presentation, from the beginning of that;
             infinite if it never fires in one.
-        weights: (n_afferents,) at the end.
-        ticks: (n_spikes,) of the neuron, of the whole run.
     """
 
     hits: float
     false_alarms_hz: float
     latency_ms: float
-    weights: npt.NDArray[np.float64]
-    ticks: npt.NDArray[np.int64]
 
     @property
     def found(self) -> bool:
@@ -145,38 +127,82 @@ class Judged:
         return self.hits >= 0.9 and self.false_alarms_hz <= 0.1 and self.latency_ms <= 10.0
 
 
-def judged(spikes: npt.NDArray[np.int64], given: PatternSpikes) -> tuple[float, float, float]:
-    """Return hits, false alarms in hertz and latency in milliseconds; see `Judged`.
+def ticks(scenario: HiddenPattern) -> int:
+    """Return how long the whole is."""
+    task = scenario.task
+    return task.repeats * task.sections * SECTION_MS * TICKS_A_MS
+
+
+def heard(
+    spikes: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], int]:
+    """Return the latency in each presentation in ms, (n,), and the number of false alarms.
 
     Args:
-        spikes: (n,) ticks of the neuron, from the beginning of the input, in order.
-        given: the input.
+        spikes: (n_spikes,) ticks of the neuron, in order.
+        starts: (n,) ticks at which presentations begin, in order.
     """
-    at = np.searchsorted(given.starts, spikes, side="right") - 1
-    since = spikes - given.starts[np.maximum(at, 0)]
+    latency = np.full(len(starts), np.nan)
+    if not len(starts):
+        return latency, len(spikes)
+    at = np.searchsorted(starts, spikes, side="right") - 1
+    since = spikes - starts[np.maximum(at, 0)]
     within = (at >= 0) & (since < SECTION_MS * TICKS_A_MS)
-    _, first = np.unique(at[within], return_index=True)
-    latency = float(since[within][first].mean()) / TICKS_A_MS if len(first) else float("inf")
-    alarms = int(len(spikes) - within.sum())
-    return len(first) / len(given.starts), alarms / (given.length * DT), latency
+    which, first = np.unique(at[within], return_index=True)
+    latency[which] = since[within][first] / TICKS_A_MS
+    return latency, int(len(spikes) - within.sum())
 
 
-def run(task: HiddenPattern, seed: int, dtype: torch.dtype = torch.float32) -> Judged:
-    """Return what a neuron makes of the input that belongs to a seed."""
-    given = drawn(task.given, seed)
-    sink = MemorySink()
-    recording = Recording(spikes=(SpikeRecord(NEURON),))
-    sim = Simulation(task.network(), seed=seed, dtype=dtype, recording=recording, sink=sink)
+def judged(latency_ms: npt.NDArray[np.float64], false_alarms: int, seconds: float) -> Judged:
+    """Return the figures of some presentations, as `heard` gives them, and of so many seconds."""
+    hit = np.isfinite(latency_ms)
+    mean = float(latency_ms[hit].mean()) if hit.any() else float("inf")
+    return Judged(float(hit.mean()), false_alarms / seconds, mean)
+
+
+def parts(scenario: HiddenPattern, sim: Simulation, listener: Listener) -> Iterator[Part]:
+    """Show the whole input, and yield what came of each part of it.
+
+    Args:
+        scenario: what is shown.
+        sim: of its network, at tick 0.
+        listener: to the neuron, the simulation's sink.
+    """
     assert sim.machine is not None
-    for repeat in range(task.repeats):
-        for start in range(0, given.length, TOLD_AT_ONCE):
-            end = min(start + TOLD_AT_ONCE, given.length)
+    repeats = scenario.task.repeats
+    given = drawn(scenario.task, scenario.run.seed)
+    for repeat in range(repeats):
+        for start in range(0, given.length, PART_TICKS):
+            end, shift = min(start + PART_TICKS, given.length), repeat * given.length
             lo, hi = np.searchsorted(given.ticks, (start, end))
-            shift = repeat * given.length
-            ticks = given.ticks[lo:hi].astype(np.int64) + shift
-            sim.machine.fire(AFFERENTS, given.neurons[lo:hi], ticks)
+            sim.machine.fire(
+                AFFERENTS, given.neurons[lo:hi], given.ticks[lo:hi].astype(np.int64) + shift
+            )
             sim.run_to(shift + end)
-    ticks = np.asarray(sink.spikes[NEURON].ticks)
-    last = ticks[ticks >= (task.repeats - 1) * given.length] - (task.repeats - 1) * given.length
-    weights = np.asarray(sim.machine.weights(LEARNS)[2]["w"], dtype=np.float64)
-    return Judged(*judged(last, given), weights, ticks)
+            starts = given.starts[(given.starts >= start) & (given.starts < end)] + shift
+            found = heard(listener.taken(NEURON), starts)
+            yield Part(shift + start, shift + end, starts, *found, repeat == repeats - 1)
+
+
+def verdict(latest: list[Part]) -> Judged:
+    """Return the figures of the last time that the input was shown."""
+    chosen = [part for part in latest if part.last]
+    seconds = (chosen[-1].end - chosen[0].begin) * DT
+    latency = np.concatenate([part.latency_ms for part in chosen])
+    return judged(latency, sum(part.false_alarms for part in chosen), seconds)
+
+
+def run(scenario: HiddenPattern) -> tuple[Judged, npt.NDArray[np.float64]]:
+    """Return what a neuron makes of its input, and its weights at the end, (n_afferents,)."""
+    listener = Listener((NEURON,))
+    sim = Simulation(
+        network(scenario),
+        seed=scenario.run.seed,
+        dtype=getattr(torch, scenario.run.dtype),
+        threads=scenario.run.threads,
+        recording=Recording(spikes=(SpikeRecord(NEURON),)),
+        sink=listener,
+    )
+    found = verdict(list(parts(scenario, sim, listener)))
+    assert sim.machine is not None
+    return found, np.asarray(sim.machine.weights(LEARNS)[2]["w"], dtype=np.float64)

@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from biosim.draws import Draws
-from biosim.errors import BiosimError
 from biosim.kernels.decorators import cached
 from biosim.kernels.philox import words
+from scenarios.tasks.schema import SECTION_MS, PatternTask
 
 TICKS_A_MS = 10
-SECTION_MS = 50
 SOURCE_SECTION = 20
 """The section that the pattern is copied from: by then nothing is left of how rates began."""
 
@@ -32,49 +31,8 @@ FASTEST_HZ_A_MS = 1.8
 STEP_HZ_A_MS = 0.36
 """Greatest change of that speed in a millisecond."""
 
-_RATE = 90e-3 * 2.0**-32
-_SPEED = 2.0 * STEP_HZ_A_MS * 2.0**-32
-
-
-@dataclass(frozen=True)
-class PatternInput:
-    """What is drawn, but for the seed.
-
-    Args:
-        afferents: how many.
-        involved: of them, the first ones take part in the pattern.
-        seconds: length of the input.
-        share: of the sections of 50 ms in which the pattern is shown; never in two in a row.
-        jitter_ms: standard deviation of the pattern's spikes.
-        noise_hz: further spikes of every afferent.
-
-    Raises:
-        BiosimError: the pattern cannot be shown that often, or too many afferents take part.
-    """
-
-    afferents: int = 2000
-    involved: int = 1000
-    seconds: float = 150.0
-    share: float = 0.25
-    jitter_ms: float = 1.0
-    noise_hz: float = 10.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.share <= 0.4:
-            raise BiosimError(
-                f"the pattern is to be in {self.share:g} of the sections; expected 0 to 0.4: it "
-                "is never in two in a row"
-            )
-        if not 0 < self.involved <= self.afferents:
-            raise BiosimError(
-                f"{self.involved} of {self.afferents} afferents take part in the pattern; "
-                "expected at least one and at most all of them"
-            )
-
-    @property
-    def sections(self) -> int:
-        """Number of sections of 50 ms."""
-        return round(self.seconds * 1000 / SECTION_MS)
+BYTES_A_SPIKE = 12
+"""Neuron and tick, and what of both is kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +52,12 @@ class PatternSpikes:
     length: int
 
 
-def drawn(of: PatternInput, seed: int) -> PatternSpikes:
+def needed_bytes(of: PatternTask) -> int:
+    """Return the memory that drawing takes."""
+    return BYTES_A_SPIKE * _room(of.afferents, of.sections * SECTION_MS, of.noise_hz)
+
+
+def drawn(of: PatternTask, seed: int) -> PatternSpikes:
     """Return the input that belongs to a seed."""
     shown = _shown(of, seed)
     neurons, ticks = _pattern(of, seed)
@@ -110,10 +73,18 @@ def drawn(of: PatternInput, seed: int) -> PatternSpikes:
     return PatternSpikes(found_neurons, found_ticks, starts, length)
 
 
-def _shown(of: PatternInput, seed: int) -> npt.NDArray[np.bool_]:
+def _room(afferents: int, milliseconds: int, noise_hz: float) -> int:
+    """Return more spikes than there will be, but for those of the pattern.
+
+    Twice the mean of rates that wander over all of [0, 90 Hz] and of the noise is never reached.
+    """
+    return int(afferents * milliseconds * 2e-3 * (MOST_HZ + noise_hz)) + 1000
+
+
+def _shown(of: PatternTask, seed: int) -> npt.NDArray[np.bool_]:
     """Return in which sections the pattern is, (sections,)."""
     shown = np.zeros(of.sections + 2, dtype=np.bool_)
-    wanted = round(of.share * of.sections)
+    wanted = of.presentations
     for section in Draws(seed, "pattern/sections").order(of.sections) + 1:
         if wanted and not shown[section - 1 : section + 2].any():
             shown[section] = True
@@ -121,7 +92,7 @@ def _shown(of: PatternInput, seed: int) -> npt.NDArray[np.bool_]:
     return shown[1:-1]
 
 
-def _pattern(of: PatternInput, seed: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _pattern(of: PatternTask, seed: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return afferents and ticks, from its start, of the pattern's spikes."""
     none = np.zeros(0, dtype=np.int64)
     shown = np.zeros(SOURCE_SECTION + 1, dtype=np.bool_)
@@ -132,7 +103,7 @@ def _pattern(of: PatternInput, seed: int) -> tuple[npt.NDArray[Any], npt.NDArray
 
 
 def _spikes(
-    of: PatternInput,
+    of: PatternTask,
     seed: int,
     shown: npt.NDArray[np.bool_],
     pasted_neurons: npt.NDArray[Any],
@@ -141,8 +112,7 @@ def _spikes(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     noise = of.noise_hz if noise_hz is None else noise_hz
     milliseconds = len(shown) * SECTION_MS
-    # Twice the mean of rates that wander over all of [0, 90 Hz] and of the noise is never reached.
-    room = int(of.afferents * milliseconds * 2e-3 * (MOST_HZ + noise)) + len(pasted_ticks) + 1000
+    room = _room(of.afferents, milliseconds, noise) + len(pasted_ticks)
     neurons, ticks = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
     start = Draws(seed, "pattern/start").uniform(np.arange(of.afferents), 2)
     n = _fill(

@@ -11,8 +11,8 @@ of competition between many more synapses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,83 +23,43 @@ from biosim.events import Kind
 from biosim.network import Network, Population, Projection
 from biosim.simulation import Simulation
 from biosim.spiking.description import PoissonInput, Sparse, SpikeList, Spiking, Value
-from biosim.spiking.recording import MemorySink, Recording, SpikeRecord
+from biosim.spiking.recording import Recording, SpikeRecord
 from biosim.wiring import AllToAll
-from rules import RewardStdp
+from scenarios.tasks.listening import Listener
+from scenarios.tasks.schema import ChoiceTask, RewardChoice
 
 DT = 1e-3
 STIMULI, ACTIONS = "stimuli", ("left", "right")
-
-Reward = Literal["contingent", "shuffled", "none"]
-"""Who decides on reward: the choice, a coin, or nobody."""
+LEARN = tuple(f"{STIMULI}-{action}" for action in ACTIONS)
 
 
-def rule() -> RewardStdp:
-    """Return the rule: being active together makes eligible, before or after."""
-    return RewardStdp(
-        rate_hz=0.1, a_plus=0.1, a_minus=0.05, tau_c_ms=300.0, tau_d_ms=100.0, w_max="2*mV"
-    )
+def network(scenario: RewardChoice) -> Network:
+    """Return the network; its inputs are told what to fire while it runs."""
+    none = np.zeros(0, dtype=np.int64)
+    left, right = ACTIONS
+    synapse = scenario.rule.synapse()
 
-
-@dataclass(frozen=True)
-class RewardChoice:
-    """The task.
-
-    Args:
-        trials: how many.
-        inputs: neurons of each of the two groups of inputs.
-        neurons: of each of the two populations of actions.
-        rate_hz: of the inputs that are stimulated.
-        stimulus_ms: how long they are; what counts as the choice.
-        wait_ms: from the end of the stimulus to the reward.
-        rest_ms: from the reward to the next trial.
-        rule: of the synapses from inputs to actions.
-        reward: who decides on it.
-    """
-
-    trials: int = 300
-    inputs: int = 30
-    neurons: int = 20
-    rate_hz: float = 40.0
-    stimulus_ms: int = 150
-    wait_ms: int = 50
-    rest_ms: int = 300
-    rule: RewardStdp = field(default_factory=rule)
-    reward: Reward = "contingent"
-
-    @property
-    def trial_ms(self) -> int:
-        """Length of a trial, in ticks too."""
-        return self.stimulus_ms + self.wait_ms + self.rest_ms
-
-    def network(self) -> Network:
-        """Return the network; its inputs are told what to fire while it runs."""
-        none = np.zeros(0, dtype=np.int64)
-        left, right = ACTIONS
-
-        def joined(source: str, target: str, weight: Value, learns: bool = False) -> Projection:
-            synapse = self.rule.synapse() if learns else None
-            sparse = Sparse(AllToAll(), weight, synapse=synapse)
-            return Projection(
-                f"{source}-{target}", source, target, "spikes", "v", Kind.SPIKE, 1, sparse
-            )
-
-        return Network(
-            (
-                Population(STIMULI, 2 * self.inputs, SpikeList(none, none)),
-                *(Population(action, self.neurons, _neuron()) for action in ACTIONS),
-            ),
-            (
-                *(joined(STIMULI, action, "0.5*mV", learns=True) for action in ACTIONS),
-                joined(left, right, "-1*mV"),
-                joined(right, left, "-1*mV"),
-            ),
-            dt=DT,
-            stimuli=tuple(
-                PoissonInput(f"noise-{action}", action, "v", "500*Hz", "1.5*mV")
-                for action in ACTIONS
-            ),
+    def joined(source: str, target: str, weight: Value, learns: bool = False) -> Projection:
+        sparse = Sparse(AllToAll(), weight, synapse=synapse if learns else None)
+        return Projection(
+            f"{source}-{target}", source, target, "spikes", "v", Kind.SPIKE, 1, sparse
         )
+
+    return Network(
+        (
+            Population(STIMULI, 2 * scenario.task.inputs, SpikeList(none, none)),
+            *(Population(action, scenario.task.neurons, _neuron()) for action in ACTIONS),
+        ),
+        (
+            *(joined(STIMULI, action, "0.5*mV", learns=True) for action in ACTIONS),
+            joined(left, right, "-1*mV"),
+            joined(right, left, "-1*mV"),
+        ),
+        dt=DT,
+        stimuli=tuple(
+            PoissonInput(f"noise-{action}", action, "v", "500*Hz", "1.5*mV") for action in ACTIONS
+        ),
+    )
 
 
 def _neuron() -> Spiking:
@@ -113,61 +73,78 @@ def _neuron() -> Spiking:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Choices:
-    """What was chosen.
+@dataclass(frozen=True)
+class Trial:
+    """What was chosen in one trial.
 
     Args:
-        right: (n_trials,) whether each choice was right.
-        spikes: (n_trials, 2) of each action while it was chosen.
+        end: tick at which it ends, that of the reward and rest included.
+        stimulus: 0 or 1.
+        spikes: of each action while it was chosen; a tie is a choice of neither.
+        right: whether the choice was right.
     """
 
-    right: npt.NDArray[np.bool_]
-    spikes: npt.NDArray[np.int64]
-
-    def share_right(self, last: int) -> float:
-        """Return the share of right choices in the last so many trials."""
-        return float(self.right[-last:].mean())
+    end: int
+    stimulus: int
+    spikes: tuple[int, ...]
+    right: bool
 
 
-def run(task: RewardChoice, seed: int, dtype: torch.dtype = torch.float32) -> Choices:
-    """Return the choices of a network that belongs to a seed."""
-    sink = MemorySink()
-    recording = Recording(spikes=tuple(SpikeRecord(action) for action in ACTIONS))
-    sim = Simulation(task.network(), seed=seed, dtype=dtype, recording=recording, sink=sink)
+def ticks(scenario: RewardChoice) -> int:
+    """Return how long the whole is."""
+    return scenario.task.trials * scenario.task.trial_ms
+
+
+def trials(scenario: RewardChoice, sim: Simulation, listener: Listener) -> Iterator[Trial]:
+    """Go through all trials, and yield what was chosen in each.
+
+    Args:
+        scenario: what is shown and rewarded.
+        sim: of its network, at tick 0.
+        listener: to both actions, the simulation's sink.
+    """
     assert sim.machine is not None
-    swapped = Draws(seed, "choice/mapping").words([0], 1)[0, 0] & 1
+    task, seed = scenario.task, scenario.run.seed
+    swapped = int(Draws(seed, "choice/mapping").words([0], 1)[0, 0] & 1)
     stimuli = Draws(seed, "choice/stimuli").words(np.arange(task.trials), 1)[:, 0] & 1
     coins = Draws(seed, "choice/coins").words(np.arange(task.trials), 1)[:, 0] & 1
-    right, counted = [], []
-    for trial, stimulus in enumerate(stimuli):
+    for trial, stimulus in enumerate(stimuli.tolist()):
         start = trial * task.trial_ms
-        neurons, ticks = _stimulus(task, seed, trial, int(stimulus))
-        sim.machine.fire(STIMULI, neurons, ticks + start)
-        end = start + task.stimulus_ms
-        sim.run_to(end + task.wait_ms)
-        counts = [_between(sink, action, start, end) for action in ACTIONS]
-        # A tie is a choice of neither.
-        good = counts[stimulus ^ swapped] > counts[1 - (stimulus ^ swapped)]
+        neurons, at = _stimulus(task, seed, trial, stimulus)
+        sim.machine.fire(STIMULI, neurons, at + start)
+        sim.run_to(start + task.stimulus_ms)
+        spikes = tuple(len(listener.taken(action)) for action in ACTIONS)
+        sim.run_to(start + task.stimulus_ms + task.wait_ms)
+        right = spikes[stimulus ^ swapped] > spikes[1 - (stimulus ^ swapped)]
         if task.reward != "none":
-            pleased = good if task.reward == "contingent" else bool(coins[trial])
-            for action in ACTIONS:
-                sim.machine.modulate(f"{STIMULI}-{action}", "dopamine", 1.0 if pleased else -1.0)
-        right.append(good)
-        counted.append(counts)
-    return Choices(np.array(right), np.array(counted))
+            pleased = right if task.reward == "contingent" else bool(coins[trial])
+            for projection in LEARN:
+                sim.machine.modulate(projection, "dopamine", 1.0 if pleased else -1.0)
+        sim.run_to(start + task.trial_ms)
+        for action in ACTIONS:
+            listener.taken(action)  # of no choice
+        yield Trial(start + task.trial_ms, stimulus, spikes, right)
+
+
+def run(scenario: RewardChoice) -> npt.NDArray[np.bool_]:
+    """Return which choices were right, (n_trials,)."""
+    listener = Listener(ACTIONS)
+    sim = Simulation(
+        network(scenario),
+        seed=scenario.run.seed,
+        dtype=getattr(torch, scenario.run.dtype),
+        threads=scenario.run.threads,
+        recording=Recording(spikes=tuple(SpikeRecord(action) for action in ACTIONS)),
+        sink=listener,
+    )
+    return np.array([trial.right for trial in trials(scenario, sim, listener)])
 
 
 def _stimulus(
-    task: RewardChoice, seed: int, trial: int, stimulus: int
+    task: ChoiceTask, seed: int, trial: int, stimulus: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return neurons and ticks, from the trial's start, of the inputs' spikes."""
     draws = Draws(seed, "choice/spikes")
     chance = draws.uniform(np.arange(task.stimulus_ms), task.inputs, counter=trial)
-    ticks, neurons = np.nonzero(chance < task.rate_hz * DT)
-    return neurons + stimulus * task.inputs, ticks
-
-
-def _between(sink: MemorySink, action: str, start: int, end: int) -> int:
-    ticks = sink.spikes[action].ticks
-    return int(np.searchsorted(ticks, end) - np.searchsorted(ticks, start))
+    at, neurons = np.nonzero(chance < task.rate_hz * DT)
+    return neurons + stimulus * task.inputs, at

@@ -17,8 +17,13 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 QUICK = ["run.epochs=1", "run.batch_size=128"]
 """Appended to what learns: what is shown runs, only shorter."""
 
-SPIKING = ("cuba",)
-"""Networks that do not learn in epochs; what is shown of them is short."""
+SHORT = {
+    "cuba": [],
+    "spike_pair": [],
+    "hidden_pattern": ["task.seconds=1", "task.repeats=1"],
+    "reward_choice": ["task.trials=3"],
+}
+"""What does not learn in epochs, and what makes it short."""
 
 
 def blocks(language: str) -> list[str]:
@@ -33,7 +38,7 @@ def biosim_lines() -> list[list[str]]:
 
 
 def biosim(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
-    quick = QUICK if words[0] in ("run", "compare") and words[1] not in SPIKING else []
+    quick = SHORT.get(words[1], QUICK) if words[0] in ("run", "compare") else []
     monkeypatch.setattr(sys, "argv", ["biosim", *words, *quick])
     cli.main()
 

@@ -71,7 +71,8 @@ class Neuron:
             self.lasts = code.refractory_ticks or 0
             if code.refractory is not None:
                 # As Brian2's timestep(): just below a whole number of ticks counts as whole.
-                self.lasts = int(evaluate(code.refractory, self.scope) / dt + 1e-3)
+                # And it is refractory at least until the next state update.
+                self.lasts = max(1, int(evaluate(code.refractory, self.scope) / dt + 1e-3))
             self.since, self.open = tick, self.lasts == 0
         self.scope["not_refractory"] = self.open
         return True

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.peers import activity, bars, beside, environments, measure
+from benchmarks.peers import activity, bars, beside, environments, measure, microcircuit
 from benchmarks.peers.environments import Missing, Peer, python_of
 from benchmarks.peers.networks import NETWORKS, Brunel, Cobahh, Cuba, DiehlCook, Stdp
 from benchmarks.peers.sides import Asked, interleaved
@@ -109,6 +109,15 @@ def test_what_is_too_short_has_no_statistics() -> None:
     assert nothing == {"steady_rate_hz": None, "cv": None, "correlation": None}
 
 
+def test_weights_are_told_as_shares_below_what_lies_between_bounds_and_start() -> None:
+    found = activity.of_weights(np.array([0.0, 0.25, 0.25, 0.5]), 0.5)
+    assert (found["weight_mean_mv"], found["weight_sd_mv"]) == pytest.approx((0.25, 0.1767767))
+    shares = found["weight_shares"]
+    assert isinstance(shares, list)
+    assert len(shares) == activity.WEIGHT_BINS
+    assert [shares[k] for k in (0, 99, 100, 199)] == [0.25, 0.25, 0.75, 0.75]
+
+
 def test_memory_is_read_from_a_status_file() -> None:
     status = "Name:\tmain\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n"
     assert activity.memory(status) == {"rss_bytes": 1 << 20, "peak_rss_bytes": 2 << 20}
@@ -188,6 +197,34 @@ def test_the_table_gives_ratios_bars_and_the_mean(
     assert ["cuba", "6", "0.2", "0.3", "0.24", "30", "12", "yes", "1.5", "2", "NO"] in lines
     assert ["geometric", "mean", "30", "20", "yes", "1.5", "4", "NO"] in lines
     assert ["brunel", "5.00", "5.00", "5.00", "5.00"] in lines
+
+
+def test_the_microcircuit_is_held_against_its_bars_and_published_rates(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def own(scale: float, seconds: float, seed: int) -> dict[str, Any]:
+        rates = {name: rate * scale for name, rate in microcircuit.PUBLISHED_HZ.items()}
+        return {
+            "scale": scale,
+            "seconds": seconds,
+            "build_s": 30.0,
+            "simulate_s": 2 * seconds,
+            "peak_rss_bytes": 17e9,
+            **{n: {"steady_rate_hz": r * seed, "cv": 0.8} for n, r in rates.items()},
+        }
+
+    def nest(scale: float, seconds: float, seed: int) -> dict[str, Any]:
+        raise Missing("there is none")
+
+    monkeypatch.setattr(microcircuit, "of_biosim", own)
+    monkeypatch.setattr(microcircuit, "of_nest", nest)
+    microcircuit.microcircuit(Asked((), 3, 1))
+    said = capsys.readouterr().out
+    lines = [line.split() for line in said.splitlines()]
+    assert ["30", "17", "16", "NO", "2", "3", "yes"] in lines
+    assert ["L5E", "7.57", "7.57", "1.00", "0.8"] in lines
+    assert ["L5E", "-", "1.514", "+-", "0.757", "-", "0.800", "+-", "0.000"] in lines
+    assert "skipped NEST: there is none" in said
 
 
 # --- environments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -97,7 +98,8 @@ def test_what_a_new_network_shows_as_a_comment_is_valid_too(command: Command) ->
 
 def test_the_list_of_scenarios_has_the_networks(command: Command) -> None:
     listed = command("scenarios").out
-    for name in ("cuba", "cobahh", "brunel", "brunel_stdp", "spike_pair", "microcircuit"):
+    networks = ("cuba", "cobahh", "brunel", "brunel_stdp", "spike_pair", "microcircuit")
+    for name in (*networks, "hidden_pattern", "reward_choice"):
         assert re.search(rf"^{name} +\S", listed, re.MULTILINE)
 
 
@@ -126,6 +128,18 @@ def test_checking_against_brian_says_where_the_two_part(command: Command) -> Non
     assert "every spike is equal" in done.out
 
 
+def listed(*times: str) -> str:
+    return f"populations.told={{kind='spikes', size=2, indices=[0, 1], times={list(times)}}}"
+
+
+def learns(weight: object) -> str:
+    table = {
+        **{"source": "E", "target": "E", "receptor": "v", "weight": weight},
+        **{"wiring": {"rule": "all_to_all"}, "plasticity": {"rule": "stdp", "w_max": "1 mV"}},
+    }
+    return f"projections.ee={json.dumps(table).replace(': ', ' = ')}"
+
+
 REFUSED = {
     "unknown key": (["run", "small.toml", "run.epochs=3"], "run.epochs: unknown key"),
     "unit": (["run", "small.toml", "populations.E.reset=v = 1"], "populations.E: reset 'v = 1'"),
@@ -136,6 +150,73 @@ REFUSED = {
     "integrator": (
         ["run", "small.toml", "populations.E.model=dv/dt = -v*v/(1*mV*ms) : volt"],
         "populations.E: equation 'dv/dt = -v*v/(1*mV*ms)': cannot be integrated by 'exact'",
+    ),
+    "unit of an equation": (
+        ["run", "small.toml", "populations.E.model=dv/dt = (15*mV - v)/(20*mV) : volt"],
+        "populations.E: equation 'dv/dt = (15*mV - v)/(20*mV)': the unit of",
+    ),
+    "unit of a weight": (
+        ["run", "small.toml", "projections.ee.weight=1 nS"],
+        "projections.ee: weight '1*nS': the unit of '1*nS' is S, expected V",
+    ),
+    "unknown name in an equation": (
+        ["run", "small.toml", "populations.E.model=dv/dt = (15*mV - v)/tau : volt"],
+        "populations.E: equation 'dv/dt = (15*mV - v)/tau': the name 'tau' is unknown",
+    ),
+    "unknown receptor": (
+        ["run", "small.toml", "projections.ee.receptor=ge"],
+        "projections.ee: projection 'ee' ends at receptor 'ge' of 'E'; its equations have v",
+    ),
+    "noise for an integrator": (
+        [
+            *("run", "small.toml", "populations.E.method=rk4"),
+            "populations.E.model=dv/dt = (15*mV-v)/(20*ms) + 1*mV*xi/sqrt(20*ms) : volt",
+        ],
+        "cannot be integrated by 'rk4'",
+    ),
+    "unstable": (
+        [
+            *("run", "small.toml", "populations.E.method=euler"),
+            "populations.E.model=dv/dt = (15*mV - v)/(0.04*ms) : volt",
+        ],
+        "populations.E: equation 'dv/dt = (15*mV - v)/(0.04*ms)': its time constant of 4e-05 s is "
+        "too short for method 'euler' with steps of 0.0001 s",
+    ),
+    "weight beyond its bounds": (
+        ["run", "small.toml", learns("5 mV")],
+        "projections.ee: weight: begins at 0.005; expected its bounds, 0.0 to 0.001",
+    ),
+    "drawn weight below its bounds": (
+        ["run", "small.toml", learns({"uniform": ["-1 mV", "1 mV"]})],
+        "projections.ee: weight: begins at -0.001; expected its bounds, 0.0 to 0.001",
+    ),
+    "delay between ticks": (
+        ["run", "small.toml", "projections.ee.delay=0.25 ms"],
+        "projections.ee.delay: '0.25 ms' is 2.5 ticks of 0.0001 s",
+    ),
+    "delay that is too long": (
+        ["run", "small.toml", "projections.ee.delay=100 s"],
+        "projections.ee.delay: '100 s' is 1e+06 ticks of 0.0001 s; expected at most 65535",
+    ),
+    "index out of range": (
+        [
+            *("run", "small.toml"),
+            "projections.ee.wiring={rule='pairs', sources=[0, 20], targets=[1, 2]}",
+        ],
+        "projections.ee.wiring: projection 'ee' lists source 20 for synapse 1; expected 0 to 19",
+    ),
+    "negative probability": (
+        ["run", "small.toml", "projections.ee.wiring.p=-0.1"],
+        "projections.ee.wiring.p: got -0.1; expected a probability, 0 to 1",
+    ),
+    "spikes out of order": (
+        ["run", "small.toml", listed("5 ms", "3 ms")],
+        "populations.told.times: spike 1 is at 0.003 s, before spike 0 at 0.005 s",
+    ),
+    "spikes beyond the run": (
+        ["run", "small.toml", listed("5 ms", "100 ms")],
+        "populations.told.times: spike 1 is at 0.1 s; expected times from 0 to before the run's "
+        "end at 0.1 s",
     ),
     "delay below a tick": (
         ["run", "small.toml", "projections.ee.delay=0.05 ms"],
@@ -158,6 +239,44 @@ REFUSED = {
         "--against: got 'neuron'; expected brian2",
     ),
     "check of layers": (["check", "digits"], "digits is no spiking network"),
+    "check of a task": (["check", "reward_choice"], "reward_choice is no spiking network of"),
+    "comparison of a task": (
+        ["compare", "hidden_pattern", "--rules", "stdp"],
+        "hidden_pattern is a spiking network, which learns from no data set",
+    ),
+    "unknown task": (["validate", "task.toml"], "task.kind: got 'hiden_pattern'; did you mean"),
+    "unknown key of a task": (
+        ["run", "hidden_pattern", "task.epochs=3"],
+        "task.epochs: unknown key; known are kind, afferents, involved",
+    ),
+    "unknown rule of a task": (
+        ["run", "reward_choice", "rule.name=stdp"],
+        "rule.name: no rule 'stdp' for this task; known are reward_stdp",
+    ),
+    "unknown parameter of a task's rule": (
+        ["run", "hidden_pattern", "rule.lr=1"],
+        "rule.lr: unknown key; known are name, w_max",
+    ),
+    "unit of a task's rule": (
+        ["run", "reward_choice", "rule.w_max=1*nS"],
+        "projection 'stimuli-left', on_pre, line 2, 'receptor += w': the unit of 'w' is S",
+    ),
+    "weight of a task": (
+        ["run", "hidden_pattern", "task.weight=2"],
+        "projection 'afferents-neuron', weight: begins at 2; expected its bounds, 0.0 to 1.0",
+    ),
+    "more afferents in the pattern than there are": (
+        ["run", "hidden_pattern", "task.involved=2001"],
+        "task: 2001 of 2000 afferents take part in the pattern; expected at most all of them",
+    ),
+    "a pattern that is never shown": (
+        ["run", "hidden_pattern", "task.seconds=0.1"],
+        "task: in 0.1 s the pattern would never be shown; make seconds or share greater",
+    ),
+    "memory of a task's input": (
+        ["run", "hidden_pattern", "task.seconds=1e5", "task.afferents=100_000"],
+        "the network needs about",
+    ),
     "check of no time": (
         ["check", "small.toml", "--duration", "0.05 ms"],
         "check.duration: '0.05 ms' is 0.5 ticks",
@@ -170,6 +289,7 @@ def test_bad_input_is_one_line_with_exit_code_2_and_writes_nothing(
     case: str, command: Command
 ) -> None:
     Path("taken").mkdir()
+    Path("task.toml").write_text("task = { kind = 'hiden_pattern' }")
     Path("taken/mine.txt").write_text("mine")
     before = command.files()
     words, message = REFUSED[case]
@@ -189,4 +309,34 @@ def test_a_run_that_diverges_ends_with_exit_code_2_and_one_line(command: Command
     )
     assert done.code == 2
     assert re.fullmatch(r"biosim: population 'E', neuron \d+: v is .*; it is in x\n", done.err)
-    assert biosim.open_run("x").attrs["status"] == "diverged"
+    tree = biosim.open_run("x")
+    assert tree.attrs["status"] == "diverged"
+    assert tree["spikes/E"].attrs["committed_tick"] == tree.attrs["committed_tick"]
+    assert command("report", "x").code == 0
+
+
+def test_a_run_of_spike_pairs_prints_the_window(command: Command) -> None:
+    done = command("run", "spike_pair", "--out", "x")
+    assert done.code == 0, done.err
+    assert re.search(r"^learning: +after - before, ms +change of w$", done.out, re.MULTILINE)
+    assert re.search(r"^ +-60 +-0\.0005228$", done.out, re.MULTILINE)
+    assert re.search(r"^ +0 +\+0\.01$", done.out, re.MULTILINE)
+    told = command("report", "x").out
+    assert done.out.partition("results in")[0] in told + "\n"
+
+
+def test_a_task_is_validated_run_listed_and_reported(command: Command) -> None:
+    words = ("reward_choice", "task.trials=4", "task.rest_ms=50", "run.seed=2")
+    valid = command("validate", *words)
+    assert valid.code == 0, valid.err
+    assert "reward_choice with rule reward_stdp, 3 populations of 100 neurons" in valid.out
+    done = command("run", *words)
+    assert done.code == 0, done.err
+    assert re.search(r"^right choices: \d+.0 % of the first 2 trials, ", done.out)
+    there = "runs/reward_choice-reward_stdp-seed-2"
+    assert f"results in {there}" in done.out
+    info = command("traces", "info", there).out
+    assert re.search(r"^time +1,000 ticks of 1 ms$", info, re.MULTILINE)
+    told = command("report", there)
+    assert told.code == 0, told.err
+    assert done.out.partition("results in")[0].strip() in told.out

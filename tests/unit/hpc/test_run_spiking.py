@@ -66,7 +66,7 @@ TREE: dict[str, Any] = {
     "record": {
         "spikes": ["I", {"population": "E", "neurons": [1, 270]}],
         "states": [{"population": "E", "variables": ["v"], "neurons": [270], "every": "10 ms"}],
-        "weights": [{"projection": "learning", "every": "50 ms"}],
+        "weights": [{"projection": "learning", "every": "40 ms"}],
     },
 }
 
@@ -114,9 +114,15 @@ def test_what_is_stored_is_what_the_simulation_handed_over(
     assert tree["traces/E"].v.attrs["units"] == "V"
     weights = expected.weights["learning"]
     np.testing.assert_array_equal(tree["weights/learning"].w.values, weights.values["w"])
-    np.testing.assert_allclose(tree["weights/learning"].time.values, [0.0, 0.05, 0.1])
+    # The run ends where the last one is due.
+    np.testing.assert_allclose(tree["weights/learning"].time.values, [0.0, 0.04, 0.08, 0.12])
     np.testing.assert_array_equal(tree["neurons/I"].gid.values, np.arange(300, 560))
     np.testing.assert_allclose(tree["neurons/E"].I.values, 0.015)
+
+
+def test_a_store_has_no_groups_of_other_kinds_of_runs(done: SpikingResult) -> None:
+    found = {path.name for path in (done.path / "run.zarr").iterdir() if path.is_dir()}
+    assert found == {"neurons", "spikes", "traces", "weights"}
 
 
 def test_the_store_says_what_was_run(done: SpikingResult) -> None:

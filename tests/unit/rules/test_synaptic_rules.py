@@ -114,6 +114,11 @@ def test_impossible_parameters_are_refused(
         rule.model_validate(given)
 
 
+@pytest.mark.parametrize("rule", list(SYNAPSE_RULES.values()))
+def test_a_rule_that_was_stored_is_read_back(rule: type[SynapseRule]) -> None:
+    assert rule.model_validate(rule().model_dump()) == rule()
+
+
 @pytest.mark.parametrize("fit", list(PUBLISHED))
 def test_a_published_fit_sets_what_is_not_given(fit: Any) -> None:
     rule = TripletStdp(fit=fit)

@@ -9,13 +9,13 @@ import pytest
 
 from biosim.errors import ScenarioError
 from rules import RULES
-from scenarios.reading import built_in, read_tree, resolve, shows_images, spikes, with_rule
+from scenarios.reading import built_in, read_tree, resolve, spikes, with_rule
 from scenarios.scenario import snapshot_epochs
 
 LAYERED = [
     name
     for name in sorted(built_in())
-    if not (spikes(read_tree(name)) or shows_images(read_tree(name)))
+    if not spikes(read_tree(name)) and "task" not in read_tree(name)
 ]
 
 

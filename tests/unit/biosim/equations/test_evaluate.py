@@ -46,6 +46,32 @@ def test_texts_with_units_come_in_si_units(text: str) -> None:
     assert evaluate_value(text, "V", constants=constants, **PLACE) == pytest.approx(-0.06)
 
 
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("40*uV", "V", 4e-5),
+        ("3 nV + 1*kV*0", "V", 3e-9),
+        ("2*fA", "A", 2e-15),
+        ("5*fF", "F", 5e-15),
+        ("7*pS", "S", 7e-12),
+        ("9*uHz", "Hz", 9e-6),
+        ("2*Mvolt + 1*MV", "V", 3e6),
+        ("100*ns", "s", 1e-7),
+        ("6*pC", "A s", 6e-12),
+    ],
+)
+def test_values_take_prefixes_with_every_symbol(text: str, unit: str, value: float) -> None:
+    assert evaluate_value(text, unit, **PLACE) == pytest.approx(value)
+    constants = {"a": text}
+    assert evaluate_value("a", unit, constants=constants, **PLACE) == pytest.approx(value)
+    with pytest.raises(EquationError, match="expected cd"):
+        evaluate_value(text, "cd", **PLACE)
+
+
+def test_a_constant_hides_a_unit_of_the_same_name() -> None:
+    assert evaluate_value("2*kA", "V", constants={"kA": "3*uV"}, **PLACE) == pytest.approx(6e-6)
+
+
 def test_quantities_numbers_and_arrays_come_as_they_are() -> None:
     quantity = 20 * brian().units["ms"]
     assert evaluate_value(quantity, "s", **PLACE) == pytest.approx(0.02)

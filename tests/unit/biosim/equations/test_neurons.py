@@ -93,7 +93,11 @@ def test_reset_statements_keep_their_order_and_may_use_names_of_their_own() -> N
         (0.005, 50),
         ("pause", 30),
         ("pause/2 + 1*ms", 25),
-        # As Brian2: down to whole steps, but for a thousandth of one.
+        # As Brian2: shut from a spike to the next state update, however short the time.
+        ("0*ms", 1),
+        (0.0, 1),
+        ("0.09*ms", 1),
+        # Down to whole steps, but for a thousandth of one.
         ("0.25*ms", 2),
         ("0.29999*ms", 3),
     ],
@@ -211,6 +215,10 @@ NOT_TAKEN = {
         "threshold 'v': is a number",
     ),
     "threshold that cannot be read": ({"threshold": "v >"}, "threshold 'v >': invalid syntax"),
+    "reset of a mistyped name": (
+        {"reset": "u = -60*mV"},
+        r"reset 'u = -60\*mV': 'u' is no variable of the equations and is never read; correct the",
+    ),
     "reset that cannot be read": ({"reset": "v 3"}, "reset 'v 3'"),
     "reset of a constant": ({"reset": "tau = 3*ms"}, "'tau' is not a variable of the equations"),
     "reset of a subexpression": (

@@ -73,7 +73,9 @@ class Activity:
     def _weights(self, sink: Sink, lo: int, hi: int, now: np.ndarray) -> None:
         targets = np.repeat(np.arange(lo, hi), 3).astype(np.uint32)
         sources = (targets * 5 + np.tile([0, 1, 2], hi - lo).astype(np.uint32)) % 70
-        for tick in now[now % 50 == 0]:
+        # A snapshot comes at the end of the window before its tick, the first one at the start.
+        due = now + 1 if now[0] else np.append(0, now + 1)
+        for tick in due[due % 50 == 0]:
             w = (targets + 0.001 * tick + sources).astype(np.float32)
             sink.weights("E->E", int(tick), sources, targets, {"w": w})
 

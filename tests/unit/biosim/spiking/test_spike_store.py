@@ -34,6 +34,21 @@ from tests.unit.biosim.spiking.made_up_run import (
 # --- what goes in comes out
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_snapshot_at_the_end_is_stored_and_no_later_one(tmp_path: Path, finished: bool) -> None:
+    store, owned = made(tmp_path), shares(1)[0]
+    sink = sink_at(store, owned)
+    activity = Activity(window=10)
+    activity.play(sink, owned, 0, 100)
+    sink.flush()
+    activity.play(sink, owned, 100, 150)  # but not committed
+    if finished:
+        finalise(store)
+    tree = open_run(store)
+    np.testing.assert_allclose(tree["weights/E->E"].time, [0.0, 0.005, 0.01])
+    assert tree["traces/E"].time.values[-1] == pytest.approx(0.0099)
+
+
 @pytest.mark.parametrize("owners", [1, 3])
 def test_what_goes_in_comes_out_by_time_and_by_neuron(tmp_path: Path, owners: int) -> None:
     assert differences(open_run(recorded(tmp_path, owners)), in_memory()) == []

@@ -248,3 +248,9 @@ def test_draws_in_text_are_those_of_their_synapse() -> None:
     assert np.array_equal(part, whole[7 * 40 : 9 * 40])
     assert len(np.unique(whole)) == len(whole)
     assert whole.mean() == pytest.approx(0.5e-3, abs=1e-4)
+
+
+def test_a_delay_of_the_projection_is_at_most_what_a_synapse_can_keep() -> None:
+    assert delays(None, 65_535, DT, "a", AllToAll()) == Constant(65_535.0)
+    with pytest.raises(NetworkError, match="'a' is 65536 ticks; expected at most 65535: take lon"):
+        delays(None, 65_536, DT, "a", AllToAll())
