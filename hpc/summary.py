@@ -132,7 +132,7 @@ class Row:
         attributes: what the store of one of its runs says, a finished one if there is one.
         test: accuracy on the test set after the last epoch, in 0..1, by way of answering; the
             rule's own way first. `train`: the same on the training samples that were followed.
-        supervised_readout: whether a layer that learns from labels beside the rule answers.
+        supervised_readout: whether labels help to read the answer, beside the rule.
         samples_per_second: learning samples, median over seeds; evaluation left out.
         bytes_per_sample: that crossed projections for a learning sample, by direction.
         lag_ticks_max: most ticks between a layer's forward pass and its update.

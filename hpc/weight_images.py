@@ -17,7 +17,7 @@ from hpc.summary import Row
 ACROSS, DOWN = 8, 5
 """Neurons in a row, and rows: the first ones of the layer."""
 
-POSITIVE, NEGATIVE, GAP = (178, 24, 43), (33, 102, 172), (238, 238, 238)
+POSITIVE, NEGATIVE, GAP = (178, 24, 43), (33, 102, 172), (190, 190, 190)
 
 
 def weight_image(row: Row, names: Sequence[str]) -> str:

@@ -43,8 +43,6 @@ def test_without_plasticity_they_stay_below(shared_data: Path, tmp_path: Path) -
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_what_is_learnt_is_lost_where_weights_are_not_scaled(
-    shared_data: Path, tmp_path: Path
-) -> None:
-    asked = ["network.weight_sum=0.0", "data.samples=10000"]
+def test_nor_do_they_learn_where_thresholds_do_not_rise(shared_data: Path, tmp_path: Path) -> None:
+    asked = ["network.theta_step_mv=0.0", "data.samples=10000"]
     assert percent("stdp", shared_data, tmp_path / "out", *asked) < NOT_LEARNT
