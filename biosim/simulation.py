@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from biosim.spiking.machine import Machine
 
 WINDOW = 1000
-"""Ticks of a window where no delay between actors asks for less."""
+"""Ticks of a window where no delay between actors asks for less: what is recorded is kept in
+memory so long."""
 
 ANSWER_ROWS = 1000
 """Samples a minibatch when the network only answers."""

@@ -238,8 +238,11 @@ class Program:
         lines = [f"clock_{p}(tick, t, {self._synapses(plastic)})"] if code.clock else []
         names = {v.name: f"plastic{p}_s_{v.name}[0]" for v in code.shared_variables}
         self._take(f"plastic{p}", [f"s_{v.name}" for v in code.shared_variables])
+        kept = [a.name for a in code.shared if a.name in names]
+        # Beside the variables there are names for what they have in common.
+        names |= {a.name: f"new_{a.name}" for a in code.shared if a.name not in kept}
         moved = [f"new_{a.name} = {printed(a.expression, precision, names)}" for a in code.shared]
-        return [*lines, *moved, *(f"{names[a.name]} = new_{a.name}" for a in code.shared)]
+        return [*lines, *moved, *(f"{names[x]} = new_{x}" for x in kept)]
 
     def _sheet(self, i: int, sheet: SheetCode) -> str:
         return ", ".join(self._take(f"sheet{i}", [*sheet.arrays, *sheet.scalars]))

@@ -65,6 +65,7 @@ class SheetCode:
         texts = [a.expression for a in (*self.code.update, *self.code.reset)]
         texts += [t for t in (self.code.threshold, self.code.refractory) if t]
         texts += [t for t in (self.code.refractory_condition,) if t]
+        texts += self.code.subexpressions.values()  # which may be recorded
         used = {name for text in texts for name in names_in(text)}
         return sorted(used & {"i", "N"})
 

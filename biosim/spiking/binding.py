@@ -17,7 +17,7 @@ from biosim.network import NetworkError
 from biosim.spiking import building
 from biosim.spiking.building import Scales, Wires, store_arrays
 from biosim.spiking.layout import Layout
-from biosim.spiking.rings import Rings
+from biosim.spiking.rings import Rings, untouched
 from biosim.spiking.shard import Arrays, Shard, padded
 from biosim.spiking.synapses import PlasticSynapses, greatest_effect
 from biosim.wiring.rows import absolute_sums
@@ -39,7 +39,7 @@ class Binding:
 
     Attributes:
         arguments: of the program, by name; without those of the samples.
-        longest: delay in ticks.
+        longest: ticks from a spike to the last that is done because of it.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Binding:
         stores = [f"store{i}" for i in range(len(self._stores))]
         for prefix in (*stores, *(f"plastic{n}" for n in range(len(self.plastic)))):
             if f"{prefix}_delays" in self.arguments:
-                self.arguments[f"{prefix}_cursor"] = np.empty(rings.ids.shape, dtype=np.int32)
+                self.arguments[f"{prefix}_cursor"] = untouched(rings.ids.shape, np.int32)
             runs = len(self.arguments[f"{prefix}_start"]) - 1
             self.arguments[f"{prefix}_due"] = np.empty(runs, dtype=np.int64)
 

@@ -16,7 +16,7 @@ from biosim.equations.synapses import synapse_code
 from biosim.kernels.emit import renamed
 from biosim.kernels.noise import BLOCK
 from biosim.kernels.sheets import SheetCode
-from biosim.network import Network, NetworkError, Projection
+from biosim.network import Network, NetworkError, Projection, whole
 from biosim.spiking import integration
 from biosim.spiking.description import (
     PoissonInput,
@@ -26,6 +26,7 @@ from biosim.spiking.description import (
     Spiking,
     StepCurrent,
 )
+from biosim.wiring.values import LONGEST
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,12 @@ class Layout:
         if weights.synapse is None:
             self.static.append(i)
         else:
+            late = weights.synapse.delay_post
+            if not whole(late, 0) or late > LONGEST:
+                raise NetworkError(
+                    f"projection {projection.name!r} has a delay_post of {late!r} ticks; expected "
+                    f"a whole number from 0 to {LONGEST}"
+                )
             pre = self.neurons[source].variables if source in self.neurons else ()
             code = synapse_code(
                 weights.synapse,

@@ -37,9 +37,6 @@ from biosim.spiking.snapshots import Joined, Snapshots
 from biosim.spiking.steps import Steps
 from biosim.spiking.told import checked_spikes
 
-AT_MOST = 1000
-"""Ticks of a window, where delays allow any: what is recorded is kept in memory so long."""
-
 _NOWHERE = Presentation(0, 0, 0, Mode.ANSWER)
 
 

@@ -39,7 +39,7 @@ class Rings:
                 f"delays of {depth} ticks with {most} neurons need rings of "
                 f"{needed / 2**30:.0f} GiB; use shorter delays or a longer tick"
             )
-        self.ids = _untouched(shards + 1, depth, max(1, most))
+        self.ids = untouched((shards + 1, depth, max(1, most)), np.uint32)
         self.counts = np.zeros((shards + 1, depth), dtype=np.int64)
 
     @property
@@ -64,16 +64,16 @@ class Rings:
         _put(self.ids[ring], self.counts[ring], ticks, numbers)
 
 
-def _untouched(*shape: int) -> npt.NDArray[np.uint32]:
-    """Return an array whose pages take memory only once they are written, each by itself.
+def untouched(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return an array of zeros whose pages take memory only once written, each by itself.
 
     Large pages, which numpy asks for, would take all of it: only the first numbers of every tick
     are ever written.
     """
-    pages = mmap.mmap(-1, 4 * math.prod(shape))
+    pages = mmap.mmap(-1, np.dtype(dtype).itemsize * math.prod(shape))
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         pages.madvise(mmap.MADV_NOHUGEPAGE)
-    return np.frombuffer(pages, dtype=np.uint32).reshape(shape)
+    return np.frombuffer(pages, dtype=dtype).reshape(shape)
 
 
 @cached

@@ -66,8 +66,10 @@ class StoreSink:
             raise OutputError(
                 f"{path} cannot be written ({problem}); make the run's store first"
             ) from None
-        for record in recording.spikes:
-            stream = f"spikes/{record.population}"
+        streams = [f"spikes/{record.population}" for record in recording.spikes]
+        streams += [f"traces/{record.population}" for record in recording.states]
+        streams += [f"weights/{record.projection}" for record in recording.weights]
+        for stream in streams:
             if stream in self._root and "committed_tick" in self._root[stream].attrs:
                 raise OutputError(f"{path} holds a run that is over; run into an empty directory")
         self._recording = recording

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import numpy as np
 
 from biosim.events import Tick, Window
@@ -25,21 +27,24 @@ class Steps:
 
     def __init__(self, layout: Layout, shards: list[Shard]) -> None:
         self._layout, self._shards = layout, shards
-        self._steps = [s for s in layout.network.stimuli if isinstance(s, StepCurrent)]
-        for step in self._steps:
+        steps = [s for s in layout.network.stimuli if isinstance(s, StepCurrent)]
+        for step in steps:
             self._check(step)
-        self._due = sorted({int(tick) for step in self._steps for tick in step.ticks})
+        self._due: dict[Tick, list[tuple[StepCurrent, np.ndarray]]] = {}
+        for step in steps:
+            for tick, value in zip(step.ticks, np.asarray(step.values), strict=True):
+                self._due.setdefault(int(tick), []).append((step, value))
+        self._ticks = sorted(self._due)
 
     def cuts(self, window: Window) -> set[Tick]:
         """Return the ticks within a window at which something is set."""
-        return {tick for tick in self._due if window.start < tick < window.end}
+        first, last = (bisect_left(self._ticks, at) for at in (window.start + 1, window.end))
+        return set(self._ticks[first:last])
 
     def set_at(self, tick: Tick) -> None:
         """Set what is due at the start of this tick."""
-        for step in self._steps:
-            for at, value in zip(step.ticks, np.asarray(step.values), strict=True):
-                if at == tick:
-                    self._set(step, value)
+        for step, value in self._due.get(tick, ()):
+            self._set(step, value)
 
     def _set(self, step: StepCurrent, value: np.ndarray) -> None:
         i = self._layout.network.population_at[step.target]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -23,33 +24,16 @@ from biosim.spiking.layout import Layout, Plastic, trace_name
 from biosim.spiking.shard import KINDS, Arrays, Shard
 from biosim.wiring import AllToAll
 from biosim.wiring.rows import Part, build_rows
-from biosim.wiring.values import Amount, Constant, Floats, Stretch
+from biosim.wiring.values import Constant
+
+GRID, MOST_AXES = 17, 4
+"""Points an axis, and axes, of the grid on which the greatest effect is looked for."""
 
 LONGEST_TABLE = 1 << 14
 """Ticks of a table of decays: what takes longer is computed each time."""
 
 NOTHING = 2.0**-70
 """A trace that has decayed to this share of itself is no more."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Renamed:
-    """An amount whose draws are its own, not those of the weights.
-
-    Args:
-        amount: the values.
-        purpose: of the draws.
-    """
-
-    amount: Amount
-    purpose: str
-
-    @property
-    def ends(self) -> tuple[float, float] | None:
-        return self.amount.ends
-
-    def draw(self, stretch: Stretch, purpose: str) -> Floats:
-        return self.amount.draw(stretch, self.purpose)
 
 
 class PlasticSynapses:
@@ -100,8 +84,10 @@ class PlasticSynapses:
 
     @property
     def longest(self) -> int:
-        """The longest delay in ticks."""
-        return int(self.rows.delay.max(initial=1))
+        """Ticks from a spike to the last that is done because of it."""
+        synapse = self.layout.sparse(self.plastic.projection).synapse
+        assert synapse is not None
+        return max(int(self.rows.delay.max(initial=1)), synapse.delay_post + 1)
 
     def variable(self, name: str) -> npt.NDArray[Any]:
         """Return a variable of the synapses, in the order of the rows, not a copy."""
@@ -170,7 +156,7 @@ class PlasticSynapses:
             elif isinstance(initial, Constant):
                 made[f"a_{x}"] = np.full(size, initial.value, dtype=kinds.get(x, shard.float))
             else:
-                drawn = replace(part, weight=_Renamed(initial, f"initial {x}"))
+                drawn = replace(part, weight=initial, purpose=f"initial {x}")
                 other = build_rows([drawn], self.layout.emitting, shard.float, weights="each")
                 assert other.weight is not None
                 made[f"a_{x}"] = other.weight.astype(kinds.get(x, shard.float))
@@ -287,9 +273,23 @@ def greatest_effect(code: SynapseCode, receptor: str, name: str) -> float:
                     f"as bounds={{{x!r}: (0, 1)}}: input is summed in fixed point"
                 )
             corners[x] = (low, high)
-        for values in itertools.product(*corners.values()):
-            most = max(most, abs(float(evaluate(text, dict(zip(corners, values, strict=True))))))
+        ends = itertools.product(*corners.values())
+        at_corners = max(
+            abs(float(evaluate(text, dict(zip(corners, values, strict=True))))) for values in ends
+        )
+        inside = _greatest_inside(text, corners)
+        # What is greatest inside is found on a grid, between whose points there may be more.
+        most = max(most, 2.0 * inside if inside > at_corners * (1.0 + 1e-9) else at_corners)
     return most
+
+
+def _greatest_inside(text: str, ends: Mapping[str, tuple[float, float]]) -> float:
+    """Return the greatest absolute value of an expression on a grid between the ends."""
+    if not 0 < len(ends) <= MOST_AXES:
+        return 0.0
+    grid = np.meshgrid(*(np.linspace(*between, GRID) for between in ends.values()))
+    found = np.abs(evaluate(text, dict(zip(ends, grid, strict=True))))
+    return float(np.max(found, initial=0.0, where=np.isfinite(found)))
 
 
 def _bounds(code: SynapseCode, name: str) -> tuple[float | None, float | None]:

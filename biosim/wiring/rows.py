@@ -8,7 +8,6 @@ shared and 6 where they are not.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -214,47 +213,6 @@ def absolute_sums(part: Part) -> Floats:
         counted: Any = np.bincount(target, np.abs(weights, out=weights), minlength=n)
         sums.append(counted)
     return np.concatenate(sums)
-
-
-def largest_sum(parts: Sequence[Part]) -> float:
-    """Return the largest sum of |weight| that a slot of these parts can receive in one tick.
-
-    That is if all its synapses are due at once; a source spikes at most once a tick.
-    """
-    sums = np.zeros(max((part.slot + part.hi - part.lo for part in parts), default=0))
-    for part in parts:
-        sums[part.slot : part.slot + part.hi - part.lo] += absolute_sums(part)
-    return float(sums.max(initial=0.0))
-
-
-def expected_bytes(parts: Sequence[Part], n_sources: int, dtype: npt.DTypeLike = np.int32) -> float:
-    """Return about how many bytes the rows of these parts take while they are built.
-
-    Nothing is drawn for it; delays that are computed count as one.
-    """
-    synapses = sum(_expected(part) for part in parts)
-    slots = max((part.slot + part.hi - part.lo for part in parts), default=0)
-    each = 2 if slots <= 1 << 16 else 4
-    if not all(isinstance(part.weight, Constant) for part in parts):
-        each += np.dtype(dtype).itemsize
-    ends = [part.delay.ends or (1, 1) for part in parts]
-    delays = max((high for _, high in ends), default=1) - min((low for low, _ in ends), default=1)
-    places = n_sources * (1 + delays)
-    # As many runs as places that are hit if synapses fall on them at random.
-    runs = -places * math.expm1(-synapses / max(places, 1))
-    rows = synapses * each + 10 * runs + 8 * n_sources
-    return rows + min(4 * places, max(4 * TABLE, rows / 10))
-
-
-def by_target(rows: Rows) -> Int64s:
-    """Return the synapses of the rows by (slot, source, delay): (n_synapses,)."""
-    return np.argsort(rows.slot, kind="stable")
-
-
-def sources_of(rows: Rows) -> UInt32s:
-    """Return the source of every synapse, (n_synapses,)."""
-    numbers = np.diff(rows.start[rows.row])
-    return np.repeat(np.arange(len(numbers), dtype=np.uint32), numbers)
 
 
 class _Columns:

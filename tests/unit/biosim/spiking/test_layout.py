@@ -99,6 +99,12 @@ def test_variables_may_be_named_like_what_is_kept_beside_them() -> None:
 
 
 BACKWARDS = SynapseModel("w : 1", on_pre="v_post += w", on_post="v_post += 1")
+
+
+def later(ticks: float) -> Sparse:
+    return replace(LEARNING, synapse=replace(GROWING, delay_post=ticks))
+
+
 ERRORS = [
     (network(dt=None), NetworkError, "spiking populations but no dt; give the length of a tick"),
     (network(dt=0.0), NetworkError, r"got dt=0\.0; expected the length of a tick in seconds"),
@@ -150,6 +156,14 @@ ERRORS = [
         ),
         EquationError,
         "projection 'p', on_post: 'v' of the neuron is changed, which only on_pre may do",
+    ),
+    *(
+        (
+            network(spikes("p", "in", "out", "v", later(ticks))),
+            NetworkError,
+            f"'p' has a delay_post of {ticks} ticks; expected a whole number from 0 to 65535",
+        )
+        for ticks in (-1, 1.5, 65_536)
     ),
 ]
 

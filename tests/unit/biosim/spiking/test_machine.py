@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from biosim.network import Network, NetworkError, Population
 from biosim.ranks import PretendRanks
@@ -139,6 +140,18 @@ def test_static_synapses_do_not_learn() -> None:
         simulation.machine.weights("in>out")
 
 
+def test_on_post_may_be_later_than_any_arrival_and_any_window() -> None:
+    made = counting(listed((2, 7)))
+    late = SynapseModel("w : 1", on_post="w += 1", delay_post=1500)
+    learns = spikes("late", "in", "out", "v", Sparse(OneToOne(), 0.0, synapse=late))
+    network = replace(made, projections=(*made.projections, learns))
+    _, simulation = run(network, 0, Recording())
+    # It spikes at tick 5.
+    for tick, expected in ((600, 0), (1506, 0), (1507, 1), (3100, 1)):
+        simulation.run_to(tick)
+        assert simulation.machine.weights("late")[2]["w"].sum() == expected
+
+
 def test_synapses_are_scaled_target_by_target() -> None:
     chance = np.random.default_rng(0)
     pre, post = chance.integers(0, SIZE, (2, 3000))
@@ -197,6 +210,25 @@ def test_traces_start_where_they_are_told() -> None:
     assert simulation.machine.weights("p")[2]["w"][0] == pytest.approx(
         w + 0.25 * np.exp(-0.03), rel=1e-5
     )
+
+
+def test_shared_variables_may_have_a_term_in_common() -> None:
+    model = """
+    w : 1
+    dd/dt = -exp(-d)*z/(10*ms) : 1 (shared)
+    dz/dt = exp(-d)*d/(10*ms) : 1 (shared)
+    """
+    synapse = SynapseModel(model, on_pre="w = d + 10*z", initial={"d": 1.0, "z": 0.5})
+    sparse = Sparse(OneToOne(), 0.0, synapse=synapse)
+    populations = (Population("in", 3, listed((50, 1))), Population("out", 3, COUNTER))
+    network = Network(populations, (spikes("p", "in", "out", "v", sparse),), dt=DT)
+    _, simulation = run(network, 60, Recording(), dtype=torch.float64)
+    d, z = 1.0, 0.5
+    for _ in range(51):  # it arrives at tick 51, before that tick's update
+        share = DT * np.exp(-d) / 10e-3
+        d, z = d - share * z, z + share * d
+    w = simulation.machine.weights("p")[2]["w"]
+    np.testing.assert_allclose(w, [0.0, d + 10 * z, 0.0], rtol=1e-12)
 
 
 def test_what_synapses_share_starts_with_one_number() -> None:

@@ -1,9 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from biosim.equations.code import EquationError
 from biosim.spiking.recording import Recording, RecordingError, SpikeRecord, StateRecord
-from tests.unit.biosim.spiking.small import SIZE, counter, counting, listed, of_states, run
+from tests.unit.biosim.spiking.small import (
+    COUNTER,
+    SIZE,
+    counter,
+    counting,
+    listed,
+    of_states,
+    run,
+)
 
 # Neuron 5 gets spikes at ticks 4, 5 and 13, neuron 300 at tick 5. What comes at tick 5 to neuron
 # 5 meets its reset.
@@ -34,6 +44,14 @@ def test_samples_are_taken_after_the_ticks_input_and_reset_and_before_its_update
     assert sink.states["out", "n"].values[:, 0].tolist() == [0] * 5 + [1] * 9 + [2] * 6
     expected = np.broadcast_to(10 * step, (20, 2))
     np.testing.assert_allclose(sink.states["out", "I"].values, expected, rtol=1e-6)
+
+
+def test_a_subexpression_may_be_all_that_asks_who_a_neuron_is() -> None:
+    model = replace(COUNTER, model=f"{COUNTER.model}\nshare = i/N : 1")
+    wanted = Recording(states=(StateRecord("out", ("share",), neurons=[5, 300]),))
+    sink, _ = run(counting(SOURCE, model), 2, wanted)
+    expected = np.broadcast_to(np.array([5, 300]) / SIZE, (2, 2))
+    np.testing.assert_allclose(sink.states["out", "share"].values, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("every", [1, 3, 7, 50])

@@ -157,6 +157,11 @@ def test_what_learns_counts_with_its_bounds() -> None:
     assert learnt("v_post += w; x += 1; v_post += w", x=(0, 1)) == scale([4e-3])
 
 
+def test_an_effect_may_be_greatest_between_the_bounds() -> None:
+    # Nothing at either bound, and 1/4 of 4 mV in the midst; twice that is what there is room for.
+    assert learnt("v_post += w*u*(1 - u); x += 1", u=(0, 1)) == scale([2e-3])
+
+
 @pytest.mark.parametrize(
     ("on_pre", "bounds", "name"),
     [

@@ -19,6 +19,7 @@ from biosim.store import RunStore
 from biosim.traces import open_run, spike_times, spikes_between
 from tests.unit.biosim.spiking.made_up_run import (
     DT_S,
+    RECORDING,
     SIZES,
     TICKS,
     Activity,
@@ -268,6 +269,10 @@ def test_a_run_that_is_over_is_not_recorded_into(tmp_path: Path) -> None:
     store = recorded(tmp_path)
     with pytest.raises(OutputError, match="holds a run that is over; run into an empty directory"):
         sink_at(store, shares(1)[0])
+    for part in ("spikes", "states", "weights"):
+        alone = Recording(**{part: getattr(RECORDING, part)})
+        with pytest.raises(OutputError, match="holds a run that is over"):
+            StoreSink(store, alone, SIZES, shares(1)[0], DT_S)
 
 
 def test_two_attempts_at_one_run_are_not_mixed(tmp_path: Path) -> None:
