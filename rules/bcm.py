@@ -58,7 +58,7 @@ class Bcm(SynapseRule):
             """,
             constants={
                 "w_max": self.w_max,
-                "w_ref": self.w_ref,
+                "w_ref": self.reference(self.w_ref),
                 "a2_minus": "a3_plus*rho0*tau_plus*tau_y/tau_minus",
                 "a3_plus": self.a3_plus,
                 "rho0": f"{self.rho0_hz!r}*Hz",

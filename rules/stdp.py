@@ -65,6 +65,9 @@ class Stdp(SynapseRule):
         """Return the equations; see `SynapseRule.synapse`."""
         up, down = STEPS[self.weights]
         arrived, spiked = TRACES[self.pairing]
+        own = {}
+        if self.weights == "power_law":
+            own = {"mu": self.mu, "w_ref": self.reference(self.w_ref)}
         return SynapseModel(
             model=f"""
                 w : {self.unit}
@@ -79,7 +82,7 @@ class Stdp(SynapseRule):
                 "tau_plus": f"{self.tau_plus_ms!r}*ms",
                 "tau_minus": f"{self.tau_minus_ms!r}*ms",
                 "w_max": self.w_max,
-                **({"mu": self.mu, "w_ref": self.w_ref} if self.weights == "power_law" else {}),
+                **own,
             },
             bounds=self.limits,
         )

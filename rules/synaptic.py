@@ -10,6 +10,7 @@ the weight that it finds, then the weight changes; that is Brian2's order, NEST'
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -62,7 +63,8 @@ class SynapseRule(BaseModel, ABC):
         """Return the equations; a synapse adds its weight to `receptor`.
 
         Raises:
-            EquationError: a weight has a unit that no receptor has.
+            EquationError: a weight has a unit that no receptor has, or is no number above zero
+                where one is needed.
         """
 
     def neuron(self, model: Spiking) -> Spiking:
@@ -79,14 +81,31 @@ class SynapseRule(BaseModel, ABC):
     @property
     def unit(self) -> str:
         """The base unit of the weight, as equations name it: "1", "volt", "siemens"."""
-        _, dimension = brian.quantity(self.w_max, f"rule {self.name!r}", "w_max", {})
+        number, dimension = brian.quantity(self.w_max, f"rule {self.name!r}", "w_max", {})
         found = brian.unit_name(dimension)
+        if not 0 <= number < math.inf:
+            raise EquationError(
+                f"rule {self.name!r}, w_max: got {self.w_max!r}; expected a finite weight, 0 or more"
+            )
         if found not in UNITS:
             raise EquationError(
                 f"rule {self.name!r}, w_max: got {self.w_max!r}, whose unit is {found}; expected "
                 "no unit, or one such as 'mV', 'nS', 'pA'"
             )
         return UNITS[found]
+
+    def reference(self, w_ref: Quantity) -> Quantity:
+        """Return the weight that steps are shares of.
+
+        Raises:
+            EquationError: it is not above zero: it divides, and its sign is that of the rule.
+        """
+        number, _ = brian.quantity(w_ref, f"rule {self.name!r}", "w_ref", {})
+        if not 0 < number < math.inf:
+            raise EquationError(
+                f"rule {self.name!r}, w_ref: got {w_ref!r}; expected a finite weight above 0"
+            )
+        return w_ref
 
     @property
     def limits(self) -> dict[str, tuple[Value, Value]]:

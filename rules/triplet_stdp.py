@@ -71,7 +71,8 @@ class TripletStdp(SynapseRule):
     @classmethod
     def _published(cls, given: Any) -> Any:
         fit = given.get("fit", "visual_cortex") if isinstance(given, dict) else None
-        return {**published(fit), **given} if fit in PUBLISHED else given
+        known = isinstance(fit, str) and fit in PUBLISHED
+        return {**published(fit), **given} if known else given
 
     def synapse(self) -> SynapseModel:
         """Return the equations; see `SynapseRule.synapse`."""
@@ -96,7 +97,7 @@ class TripletStdp(SynapseRule):
             """,
             constants={
                 "w_max": self.w_max,
-                "w_ref": self.w_ref,
+                "w_ref": self.reference(self.w_ref),
                 "a2_plus": self.a2_plus,
                 "a3_plus": self.a3_plus,
                 "a2_minus": self.a2_minus,

@@ -12,7 +12,7 @@ import rules
 from biosim.equations import EquationError, neuron_code, synapse_code
 from biosim.errors import BiosimError
 from biosim.spiking.description import Spiking, SynapseModel
-from rules import RULES, SYNAPSE_RULES, Homeostasis, Stdp, SynapseRule, TripletStdp
+from rules import RULES, SYNAPSE_RULES, Bcm, Homeostasis, Stdp, SynapseRule, TripletStdp
 from rules.synaptic import facts, reads
 from rules.triplet_stdp import PUBLISHED
 
@@ -89,6 +89,21 @@ def test_a_weight_in_a_unit_of_no_receptor_is_refused() -> None:
         Stdp(w_max="3*pF").synapse()
 
 
+@pytest.mark.parametrize("w_max", ["-1*mV", "inf*mV", "1e400*mV"])
+def test_a_greatest_weight_that_bounds_nothing_is_refused(w_max: str) -> None:
+    for rule in SYNAPSE_RULES.values():
+        with pytest.raises(EquationError, match=r"w_max: got .*; expected a finite weight, 0 or"):
+            rule.model_validate({"w_max": w_max}).synapse()
+
+
+@pytest.mark.parametrize("w_ref", [0.0, "0*mV", "-1*mV", "inf*mV"])
+def test_a_reference_weight_that_is_not_above_zero_is_refused(w_ref: Any) -> None:
+    of = {"w_max": "2*mV", "w_ref": w_ref}
+    for made in (Stdp(weights="power_law", **of), TripletStdp(**of), Bcm(**of)):
+        with pytest.raises(EquationError, match=r"w_ref: got .*; expected a finite weight above 0"):
+            made.synapse()
+
+
 def test_reference_weight_and_bound_must_have_one_unit() -> None:
     rule = Stdp(weights="power_law", w_max=1.0, w_ref="1*mV")
     with pytest.raises(EquationError, match=r"projection 'p', on_p(re|ost), line 1"):
@@ -104,6 +119,7 @@ def test_reference_weight_and_bound_must_have_one_unit() -> None:
         (Stdp, {"mu": 0.5}, "mu is for weights=power_law; leave it out"),
         (Stdp, {"w_max": -1.0}, "w_max"),
         (TripletStdp, {"fit": "retina"}, "fit"),
+        (TripletStdp, {"fit": ["hippocampus"]}, "fit"),
         (TripletStdp, {"pairing": "immediate"}, "pairing"),
     ],
 )
