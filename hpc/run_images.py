@@ -25,7 +25,7 @@ from hpc.run import SPLITS, Result, described
 from rules.synaptic import facts
 from scenarios.data import Dataset
 from scenarios.images.learner import Answers, Learner, Traffic
-from scenarios.images.network import EXCITATORY, INHIBITORY, INPUT, LEARNT, wire
+from scenarios.images.network import EXCITATORY, INHIBITORY, INPUT, LEARNT
 from scenarios.images.schema import ImagesScenario, Unchanging
 from scenarios.scenario import snapshot_epochs
 
@@ -47,7 +47,7 @@ def run_images(
     check_free(out, overwrite)
     dataset = scenario.data.load()
     # In this thread: equations are parsed here, and ranks find them in the cache.
-    network = wire(scenario, dataset)
+    network = scenario.wire(dataset)
     run = _Run(scenario, dataset, network, out, overwrite, watcher or Silent())
     try:
         if scenario.run.pretend_ranks == 1:

@@ -85,7 +85,8 @@ class SynapseRule(BaseModel, ABC):
         found = brian.unit_name(dimension)
         if not 0 <= number < math.inf:
             raise EquationError(
-                f"rule {self.name!r}, w_max: got {self.w_max!r}; expected a finite weight, 0 or more"
+                f"rule {self.name!r}, w_max: got {self.w_max!r}; expected a finite weight, 0 or "
+                "more"
             )
         if found not in UNITS:
             raise EquationError(

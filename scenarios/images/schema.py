@@ -139,8 +139,8 @@ class ImagesScenario(Table):
     record: Record = Record()
 
     def wire(self, dataset: Dataset) -> Network:
-        """Return the network for this data set; see `scenarios.images.network.wire`."""
+        """Return the network for this data set; see `scenarios.images.checking.check`."""
         # Only a network that spikes needs Brian2's parser.
-        from scenarios.images.network import wire
+        from scenarios.images.checking import check
 
-        return wire(self, dataset)
+        return check(self, dataset)
