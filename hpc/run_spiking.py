@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ class _Run:
         ticks, first = self._described.ticks, ranks.rank == 0
         simulation.run_to(1)  # kernels are compiled, or read from the cache, at their first call
         ready_s = time.perf_counter()
-        for tick in [*range(WINDOW, ticks, WINDOW), ticks]:
+        for tick in chain(range(WINDOW, ticks, WINDOW), (ticks,)):
             simulation.run_to(tick)
             if first:
                 self._tell(tick, ready_s)

@@ -33,6 +33,9 @@ from scenarios.spiking.schema import (
 from scenarios.spiking.spike_lists import spike_list
 from scenarios.spiking.values import Values, tidy
 
+LATEST = 1 << 62
+"""Tick at which the longest run ends: sums of ticks fit in 64 bits."""
+
 
 class Described:
     """What a spiking scenario describes.
@@ -54,7 +57,7 @@ class Described:
         self._scenario = scenario
         _check_names(scenario)
         self._values = Values(_constants(scenario), scenario.dt)
-        self.ticks = self._values.ticks(scenario.run.duration, "run", "duration")
+        self.ticks = self._values.ticks(scenario.run.duration, "run", "duration", most=LATEST)
         found = {name: self._population(name, t) for name, t in scenario.populations.items()}
         self.tables: dict[str, str] = {}
         self._sizes = {population.name: population.size for population in found.values()}

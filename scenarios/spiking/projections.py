@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -111,7 +112,13 @@ def _wiring(
         case "fixed_total" if table.n is not None:
             return FixedTotal(values.whole(table.n, place, "n", least=0)), None  # type: ignore[arg-type]
         case "fixed_total":
-            return FixedTotal(total(_chance(table.p, place, values), n_pre, n_post)), None
+            p = _chance(table.p, place, values)
+            if p == 1.0:
+                raise ScenarioError(
+                    f"{place}.p: got {table.p!r}, which no number of synapses drawn with "
+                    "repetition reaches; expected less than 1, or rule all_to_all"
+                )
+            return FixedTotal(total(p, n_pre, n_post)), None
         case "pairs":
             listed = Pairs(np.array(table.sources, int), np.array(table.targets, int))
             if len(listed.pre) != len(listed.post):  # type: ignore[arg-type]
@@ -134,11 +141,11 @@ def _wiring(
 
 
 def total(p: float, n_pre: int, n_post: int) -> int:
-    """Return how many synapses, drawn with repetition, join each pair with chance p.
+    """Return how many synapses, drawn with repetition, join each pair with chance p, below 1.
 
-    Potjans and Diesmann 2014, eq. 1.
+    Potjans and Diesmann 2014, eq. 1. Of a single pair the formula's limit is taken.
     """
-    if p == 0.0:
+    if p == 0.0 or n_pre * n_post == 1:
         return 0
     return round(math.log1p(-p) / math.log1p(-1.0 / (n_pre * n_post)))
 
@@ -165,8 +172,9 @@ def _matrix(file: str, place: str) -> Any:
     from scipy import sparse
 
     try:
-        return sparse.load_npz(file)
-    except (OSError, ValueError, KeyError) as problem:
+        with open(file, "rb") as archive:  # which else a damaged one leaves open
+            return sparse.load_npz(archive)
+    except (OSError, ValueError, KeyError, BadZipFile) as problem:
         raise ScenarioError(
             f"{place}.file: {file} cannot be read as a sparse matrix ({problem}); expected what "
             "scipy.sparse.save_npz writes"

@@ -22,6 +22,7 @@ Whole = int | str
 Names = str | Annotated[tuple[str, ...], Field(min_length=1)]
 Matrix = tuple[tuple[Number, ...], ...]
 Pair = tuple[Quantity, Quantity]
+Index = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 
 class Neuron(Table):
@@ -47,7 +48,7 @@ class PopulationTable(Neuron):
     kind: Literal["neurons", "poisson", "spikes"] = Field("neurons", description="what they are")
     neuron: str | None = Field(None, description="table of [neurons] to begin with")
     rate: Quantity | None = Field(None, description="of kind poisson")
-    indices: tuple[int, ...] | None = Field(None, description="of kind spikes: who fires")
+    indices: tuple[Index, ...] | None = Field(None, description="of kind spikes: who fires")
     times: tuple[Quantity, ...] | None = Field(None, description="of kind spikes: when")
     file: str | None = Field(None, description="of kind spikes: .npz or .csv with index, time_s")
 
@@ -108,8 +109,8 @@ class Wiring(Table):
     n: Whole | Matrix | None = Field(None, description="synapses, a target or in all")
     selves: bool | None = Field(None, description="whether a neuron may be joined to itself")
     multiple: bool | None = Field(None, description="whether a pair may be joined again")
-    sources: tuple[int, ...] | None = Field(None, description="of listed pairs")
-    targets: tuple[int, ...] | None = Field(None, description="of listed pairs")
+    sources: tuple[Index, ...] | None = Field(None, description="of listed pairs")
+    targets: tuple[Index, ...] | None = Field(None, description="of listed pairs")
     weights: tuple[float, ...] | None = Field(None, description="times `weight`, of listed pairs")
     file: str | None = Field(None, description="a connectome's table, or scipy's .npz of a matrix")
     columns: dict[Literal["source", "target", "weight"], str] | None = Field(
@@ -252,7 +253,7 @@ class SpikingRun(Table):
     pretend_ranks: int = Field(1, ge=1, le=64, description="ranks pretended in this process")
 
 
-Some = Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...]
+Some = Annotated[int, Field(ge=1)] | tuple[Index, ...]
 
 
 class SpikesOf(Table):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,7 @@ def spike_list(
     """
     if table.file is None:
         key = f"{place}.times"
-        who = np.array(table.indices, dtype=np.int64)
+        who = np.array(table.indices, dtype=np.float64)
         at = np.array(
             [values.seconds(time, place, "times") for time in table.times or ()], dtype=np.float64
         )
@@ -49,7 +50,7 @@ def spike_list(
             f"{key}: spike {back[0] + 1} is at {at[back[0] + 1]:g} s, before spike {back[0]} at "
             f"{at[back[0]]:g} s; expected them in the order of time"
         )
-    when = np.floor(at / values.dt_s + 0.5).astype(np.int64)
+    when = np.floor(at / values.dt_s + 0.5)
     late = np.flatnonzero((when < 0) | (when >= ticks))
     if len(late):
         raise ScenarioError(
@@ -60,10 +61,10 @@ def spike_list(
     if len(wrong):
         raise ScenarioError(
             f"{key.rpartition('.')[0]}.{'indices' if table.file is None else 'file'}: spike "
-            f"{wrong[0]} is of neuron {who[wrong[0]]}; expected 0 to {size - 1}"
+            f"{wrong[0]} is of neuron {who[wrong[0]]:g}; expected 0 to {size - 1}"
         )
     order = np.lexsort((who, when))
-    who, when = who[order], when[order]
+    who, when = who[order].astype(np.int64), when[order].astype(np.int64)
     twice = np.flatnonzero((np.diff(when) == 0) & (np.diff(who) == 0))
     if len(twice):
         raise ScenarioError(
@@ -73,13 +74,16 @@ def spike_list(
     return SpikeList(who, when)
 
 
-def _read(file: str, key: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return indices and times in seconds, (n_spikes,) each, of a file."""
+def _read(file: str, key: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return indices and times in seconds, (n_spikes,) each, of a file.
+
+    Indices are whole, but may be too great for an integer until they have been checked.
+    """
     try:
         columns = _npz(file) if file.endswith(".npz") else _csv(file)
         who = np.asarray(columns[0], dtype=np.float64)
         at = np.asarray(columns[1], dtype=np.float64)
-    except (OSError, ValueError, KeyError, IndexError) as problem:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error, BadZipFile) as problem:
         raise ScenarioError(
             f"{key}: {file} cannot be read ({problem}); expected .npz or .csv with "
             f"{' and '.join(COLUMNS)}"
@@ -89,11 +93,12 @@ def _read(file: str, key: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.fl
             f"{key}: {file} has indices of shape {who.shape} and times of shape {at.shape}; "
             "expected as many of each, whole indices and finite times"
         )
-    return who.astype(np.int64), at
+    return who, at
 
 
 def _npz(file: str) -> list[Any]:
-    with np.load(file) as stored:
+    # Opened here: a damaged archive would be left open.
+    with open(file, "rb") as archive, np.load(archive) as stored:
         return [stored[name] for name in COLUMNS]
 
 

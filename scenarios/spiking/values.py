@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from biosim.equations.brian import brian, units
 from biosim.equations.evaluate import evaluate_value
 from biosim.equations.scope import evaluated
 from biosim.equations.wording import with_product
@@ -34,10 +35,19 @@ class Values:
         dt_s: length of a tick in seconds.
 
     Raises:
-        ScenarioError: a constant cannot be read, or the tick is no positive time.
+        ScenarioError: a constant cannot be read or has a name that means something else, or the
+            tick is no positive time.
     """
 
     def __init__(self, constants: Mapping[str, Quantity], dt: str) -> None:
+        for name in constants:
+            # A text that names it would silently get the constant.
+            if name in _OF_A_SYNAPSE or name in units():
+                raise ScenarioError(
+                    f"constants.{name}: {name} is "
+                    + ("a unit" if name in units() else "what differs between synapses")
+                    + "; name the constant otherwise"
+                )
         self._constants = {name: tidy(value) for name, value in constants.items()}
         try:
             evaluated(self._constants, "constants")
@@ -144,8 +154,6 @@ class Values:
 
     def quantity(self, value: Quantity, table: str, key: str) -> Any:
         """Return a value as Brian2's quantity, whatever its unit."""
-        from biosim.equations.brian import brian
-
         try:
             constants = {**self.used([value]), "value_itself": tidy(value)}
             number, dimension = evaluated(constants, table)["value_itself"]

@@ -153,6 +153,8 @@ def test_a_total_joins_as_large_a_share_of_pairs_as_is_asked_for() -> None:
     joined = np.mean([len(np.unique(pairs)) / (n_pre * n_post) for pairs in drawn])
     assert joined == pytest.approx(p, abs=0.003)
     assert total(0.0, n_pre, n_post) == 0
+    assert total(p, 1, 1) == 0  # the limit of the formula, as of two pairs
+    assert total(p, 1, 2) == 1
 
 
 def test_a_matrix_gives_each_pair_of_populations_its_own() -> None:

@@ -126,6 +126,7 @@ def test_the_small_scenario_itself_is_valid() -> None:
         ("dt='-0.1 ms'", "dt: got '-0.1 ms'; expected a time above zero"),
         ("dt='0.1 mV'", "dt '0.1*mV': the unit of"),
         ("run.duration='0.15 ms'", "run.duration: '0.15 ms' is 1.5 ticks of 0.0001 s; expected"),
+        ("run.duration='1e30 s'", "run.duration: '1e30 s' is 1e+34 ticks of 0.0001 s; expected at"),
         ("run.duration='0 s'", "run.duration: '0 s' is 0 ticks"),
         ("projections.ee.delay='0.15 ms'", "projections.ee.delay: '0.15 ms' is 1.5 ticks"),
         ("projections.ee.delay='0 ms'", "projections.ee.delay: '0 ms' is 0 ticks of 0.0001 s; ex"),
@@ -164,6 +165,8 @@ def test_the_small_scenario_itself_is_valid() -> None:
         ("populations.E.initial.v='1*nS'", "populations.E: initial 'v' '1*nS': the unit of"),
         ("populations.E.neuron=lif", "populations.E.neuron: no table neurons.lif"),
         ("constants.tau='20 mss'", "constants, 'tau': the name 'mss' is unknown"),
+        ("constants.mV='1 mV'", "constants.mV: mV is a unit; name the constant otherwise"),
+        ("constants.rand=1", "constants.rand: rand is what differs between synapses; name"),
         ("inputs.drive.weight='1 mA'", "inputs.drive: weight '1*mA': the unit of"),
         ("inputs.drive.target=told", "inputs.drive: input 'drive' goes to 'told'"),
         ("inputs.pulse.variable=v", "inputs.pulse.variable: 'v' is no parameter of population"),
@@ -176,6 +179,7 @@ def test_the_small_scenario_itself_is_valid() -> None:
         ("scale=0.5", "scale: got 0.5; no text of small names scale"),
         # lists
         ("populations.told.indices=[0, 2]", "populations.told.indices: spike 1 is of neuron 2"),
+        ("populations.told.indices=[0, 10000000000000000000]", "populations.told.indices: got 10"),
         ("populations.told.times=['2 ms', '1 ms']", "populations.told.times: spike 1 is at 0.001"),
         ("populations.told.times=['1 ms', '10 ms']", "populations.told.times: spike 1 is at 0.01"),
         ("populations.told.times=['1 ms']", "populations.told: lists 2 indices and 1 times"),
@@ -237,6 +241,11 @@ def test_a_scale_that_is_also_a_constant_is_refused() -> None:
             "{rule='pairs', sources=[0], targets=[1], weights=[1, 2]}",
             "projections.ee.wiring.weights: got 2 for 1 pairs",
         ),
+        (
+            "{rule='pairs', sources=[-1], targets=[1]}",
+            "projections.ee.wiring.sources: got -1; ex",
+        ),
+        ("{rule='fixed_total', p=1}", "projections.ee.wiring.p: got 1.0, which no number of syn"),
         ("{rule='fixed_total'}", "projections.ee.wiring: fixed_total needs n, the number of"),
         ("{rule='fixed_in_degree', n=21, multiple=false}", "projections.ee.wiring: projection 'ee"),
         ("{rule='table', file='nowhere.csv'}", "projections.ee.wiring.file: cannot read the tab"),
@@ -273,6 +282,10 @@ def test_listed_weights_take_one_value_to_multiply() -> None:
         ("index,time_s\n0,nan\n", "expected as many of each, whole indices and finite times"),
         ("neuron,time\n0,0.1\n", "cannot be read"),
         ("index,time_s\n0,soon\n", "cannot be read"),
+        ("index,time_s\n0\n", "cannot be read"),
+        ("index,time_s\n0,1e300\n", "spike 0 is at 1e+300 s; expected times from 0 to before"),
+        ("index,time_s\n1e300,0.001\n", "spike 0 is of neuron 1e+300; expected 0 to 1"),
+        ("index,time_s\ninf,0.001\n", "spike 0 is of neuron inf; expected 0 to 1"),
     ],
 )
 def test_a_wrong_file_of_spikes_is_refused(text: str, message: str, tmp_path: Path) -> None:
@@ -293,6 +306,17 @@ def test_a_missing_file_of_spikes_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "none.npz", who=np.arange(2))
     populations["told"] = {"kind": "spikes", "size": 2, "file": str(tmp_path / "none.npz")}
     assert "cannot be read" in refused(populations=populations)
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.npz"
+    np.savez(path, index=np.zeros(9), time_s=np.zeros(9))
+    path.write_bytes(path.read_bytes()[:100])
+    populations = copy.deepcopy(SMALL["populations"])
+    populations["told"] = {"kind": "spikes", "size": 2, "file": str(path)}
+    assert "cannot be read" in refused(populations=populations)
+    wiring = f"projections.ee.wiring={{rule='matrix', file='{path}'}}"
+    assert "cut.npz cannot be read as a sparse matrix" in refused(wiring)
 
 
 def test_a_network_that_does_not_fit_is_refused_with_the_figure() -> None:
