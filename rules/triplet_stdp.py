@@ -71,8 +71,9 @@ class TripletStdp(SynapseRule):
     @classmethod
     def _published(cls, given: Any) -> Any:
         fit = given.get("fit", "visual_cortex") if isinstance(given, dict) else None
-        known = isinstance(fit, str) and fit in PUBLISHED
-        return {**published(fit), **given} if known else given
+        # What cannot be a key is refused like any other name.
+        known: Fit | None = next((name for name in PUBLISHED if name == fit), None)
+        return given if known is None else {**published(known), **given}
 
     def synapse(self) -> SynapseModel:
         """Return the equations; see `SynapseRule.synapse`."""
