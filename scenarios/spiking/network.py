@@ -61,11 +61,11 @@ class Described:
         found = {name: self._population(name, t) for name, t in scenario.populations.items()}
         self.tables: dict[str, str] = {}
         self._sizes = {population.name: population.size for population in found.values()}
-        joined = []
+        joined, needed = [], {name: [vars(p.model)] for name, p in found.items()}
         for name, table in scenario.projections.items():
             for end in ("source", "target"):
                 self._check_ends(getattr(table, end), f"projections.{name}.{end}")
-            self._add_to_neurons(name, table, found)
+            self._add_to_neurons(name, table, found, needed)
             made = projections(name, table, self._sizes, self._values)
             self.tables |= {projection.name: f"projections.{name}" for projection in made}
             joined += made
@@ -115,19 +115,36 @@ class Described:
         )
 
     def _add_to_neurons(
-        self, name: str, table: ProjectionTable, found: dict[str, Population]
+        self,
+        name: str,
+        table: ProjectionTable,
+        found: dict[str, Population],
+        needed: Mapping[str, list[dict[str, Any]]],
     ) -> None:
-        """Give the targets of a rule what it needs of them."""
+        """Give the targets of a rule what it needs of them.
+
+        Several projections may need the same of a population, which then is added once.
+
+        Args:
+            name: of the table.
+            table: of the projection.
+            found: populations by name; those of the targets are replaced.
+            needed: of each, what its neuron is without any rule, then with each of those before.
+        """
         rule = None if table.plasticity is None else table.plasticity.ruled(self._values.filled)
         if rule is None:
             return
         for target in _listed(table.target):
-            model = found[target].model
-            if isinstance(model, Spiking):
-                try:
+            model, known = found[target].model, needed[target]
+            if not isinstance(model, Spiking):
+                continue
+            try:
+                with_rule = vars(rule.neuron(Spiking(**known[0])))
+                if with_rule not in known:
+                    known.append(with_rule)
                     found[target] = replace(found[target], model=rule.neuron(model))
-                except BiosimError as problem:
-                    raise type(problem)(f"projections.{name}.plasticity: {problem}") from None
+            except BiosimError as problem:
+                raise type(problem)(f"projections.{name}.plasticity: {problem}") from None
 
     def _stimuli(
         self, name: str, table: InputTable, populations: Sequence[Population]

@@ -258,6 +258,19 @@ def test_synapses_of_your_own_take_five_lines() -> None:
     )
 
 
+def test_what_several_projections_need_of_a_neuron_is_added_once() -> None:
+    ends = {"source": "E", "target": "E", "receptor": "g", "weight": "J"}
+    table = {**ends, "wiring": {"rule": "all_to_all"}}
+    rules = [
+        {"rule": "clopath", "w_max": "2*mV"},
+        {"rule": "homeostasis", "w_max": "2*mV"},
+        {"rule": "clopath", "w_max": "1*mV"},
+    ]
+    tables = {f"p{k}": {**table, "plasticity": rule} for k, rule in enumerate(rules)}
+    model = neuron(described(projections=tables), "E")
+    assert [model.model.count(f"d{name}/dt") for name in ("u_minus", "u_plus", "theta")] == [1] * 3
+
+
 def test_poisson_input_goes_to_each_of_its_targets() -> None:
     table = {"target": ["E", "I"], "receptor": "g", "rate": "8 Hz", "weight": "J", "n": ["2*5", 3]}
     found = described(inputs={"drive": table})
