@@ -166,7 +166,8 @@ def switched(synapse: SynapseModel) -> SynapseModel:
     Everything else, such as traces, goes on.
 
     Raises:
-        EquationError: the weight changes by itself, between spikes.
+        EquationError: the weight changes by itself, between spikes, or in a way that is not
+            understood.
     """
     if re.search(r"\bdw\s*/\s*dt\b", synapse.model):
         raise EquationError(
@@ -188,8 +189,14 @@ def switched(synapse: SynapseModel) -> SynapseModel:
 def _with_switch(statements: str) -> str:
     lines = []
     for line in re.split(r"[;\n]", statements):
-        found = _CHANGE.fullmatch(line.partition("#")[0])
+        statement = line.partition("#")[0]
+        found = _CHANGE.fullmatch(statement)
         if found is None:
+            if re.match(r"\s*w\s*[^\s\w]", statement):
+                raise EquationError(
+                    f"{statement.strip()!r} cannot be switched off; expected a change of the "
+                    "weight such as 'w = ...' or 'w += ...'"
+                )
             lines.append(line)
             continue
         sign, value = found.groups()

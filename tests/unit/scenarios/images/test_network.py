@@ -85,3 +85,9 @@ def test_a_weight_that_moves_by_itself_cannot_be_switched_off() -> None:
     synapse = SynapseModel(model="dw/dt = -w/(1*second) : 1", bounds={"w": (0.0, 1.0)})
     with pytest.raises(EquationError, match="changes between spikes cannot be switched off"):
         switched(synapse)
+
+
+def test_a_change_that_is_not_understood_cannot_be_switched_off() -> None:
+    synapse = SynapseModel(model="w : 1", on_pre="w **= 2", bounds={"w": (0.0, 1.0)})
+    with pytest.raises(EquationError, match=r"'w \*\*= 2' cannot be switched off; expected"):
+        switched(synapse)
