@@ -321,8 +321,9 @@ def _populations(run: StoredRun) -> list[dict[str, Any]]:
 
 
 def _layers(row: Row) -> str:
-    """Return the neurons of each population above the input; its name where no weights tell."""
+    """Return the neurons of each population above the input; its name where nothing tells."""
     run = row.finished[0]
+    stored = run.attributes.get("populations", {})
     sent = _projections(run, {})
     above = list(dict.fromkeys(line["target"] for line in sent))
     sizes = {}
@@ -330,7 +331,8 @@ def _layers(row: Row) -> str:
         into = [
             run.array(f"weights/{line['name']}/weight") for line in sent if line["target"] == name
         ]
-        sizes[name] = next((weight.sizes["post"] for weight in into if weight is not None), None)
+        of_weights = (weight.sizes["post"] for weight in into if weight is not None)
+        sizes[name] = stored.get(name, next(of_weights, None))
     told = [name if sizes[name] is None else str(sizes[name]) for name in above]
     return ", ".join(told) if len(told) <= 6 else f"{told[0]} … {told[-1]}"
 

@@ -147,9 +147,9 @@ def figures(tree: xr.DataTree) -> dict[str, Any]:
     ticks = said.get("committed_tick", said["ticks"]) if stored is not None else said["ticks"]
     end_s = min(ticks, said["ticks"]) * dt_s
     bin_ms = max(BIN_MS, -(-round(end_s * 1e3) // BINS))
-    edges = np.arange(0.0, end_s + bin_ms * 1e-3 / 2, bin_ms * 1e-3)
-    if len(edges) < 2:
-        edges = np.array([0.0, max(end_s, dt_s)])
+    # The last bin ends with the run, and is up to half a bin narrower or wider.
+    inner = np.arange(bin_ms * 1e-3, end_s - bin_ms * 1e-3 / 2, bin_ms * 1e-3)
+    edges = np.array([0.0, *inner, max(end_s, dt_s)])
     begin_s = max(0.0, end_s - RASTER_S)
     neurons = sum(said["populations"].values())
     activity = said.get("result", {}).get("activity", {})

@@ -291,6 +291,7 @@ class _Run:
             "rule": self._scenario.rule.name,
             "seed": self._scenario.run.seed,
             "card": card,
+            "populations": {p.name: p.size for p in self._network.populations},
             "data": described(self._dataset),
             "versions": versions(),
             "git": git_state(),

@@ -65,8 +65,9 @@ class SpikingResult:
         activity: what each population did.
         synapses: how many there are.
         seconds: that were simulated.
-        build_s: wall time until everything was wired and compiled.
-        wall_s: wall time of the simulation after that.
+        build_s: wall time until everything was wired, and for a network compiled.
+        wall_s: wall time of the simulation after that; a task's kernels, where no cache has
+            them, are compiled in it.
         synaptic_events: how often a spike reached a synapse.
         resolutions: of every receptor.
     """

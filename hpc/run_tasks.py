@@ -295,7 +295,7 @@ class _Run:
             for tick in task.steps(sim, listener):
                 self._keep(sim, sink, tick)
                 self._tell(tick, ready_s)
-            sim.run_to(task.ticks + 1)  # what is kept of a tick is there once it is over
+            sink.commit(task.ticks + 1)  # else the last snapshot would be beyond what is done
         finally:
             sink.flush()
         seconds = task.ticks * task.dt

@@ -77,6 +77,18 @@ def test_only_some_neurons_of_a_large_network_are_in_the_raster(
     assert 0 < max(inhibitory["row"]) <= 26
 
 
+def test_rates_over_time_cover_a_run_that_is_no_multiple_of_a_bin(tmp_path: Path) -> None:
+    given = resolve_any(TREE, ["run.duration=13 ms", "record.spikes=true"])
+    assert isinstance(given, SpikingScenario)
+    tree = biosim.open_run(run(given, tmp_path / "run").path)
+    drawn = figures(tree)
+    assert drawn["time_s"] == pytest.approx([0.0025, 0.0075, 0.0115])
+    for row in drawn["populations"]:
+        spikes = np.dot(row["rate"], [0.005, 0.005, 0.003]) * row["size"]
+        assert spikes == pytest.approx(row["spikes"])
+        assert row["spikes"] > 0
+
+
 def test_the_table_is_that_of_the_run(done: SpikingResult) -> None:
     text = spiking_table(done.path)
     assert text.startswith("scenario <tiny>, seed 3: complete\n")

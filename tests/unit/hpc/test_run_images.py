@@ -11,11 +11,13 @@ import pytest
 from biosim import open_run
 from biosim.errors import BiosimError, ScenarioError
 from hpc import run
+from hpc.report import write_report
 from hpc.run_images import BYTES_A_SPIKE, WAY
 from hpc.summary import collect, summarise
 from scenarios.images.learner import Learner
 from scenarios.images.schema import ImagesScenario
 from scenarios.reading import read_tree, resolve_any, with_rule
+from tests.unit.hpc.test_report import Page
 
 NEURONS, IMAGES = 20, 12
 
@@ -50,6 +52,11 @@ def test_the_store_holds_what_was_learnt(stored: Path) -> None:
     assert tree["neurons/excitatory/class"].shape == (NEURONS,)
     assert (tree["neurons/excitatory/theta"] > 0.0).all()
     assert tree["activity/excitatory/activity"].shape == (1, 5, NEURONS)
+
+
+def test_the_report_tells_the_neurons_of_both_populations(stored: Path) -> None:
+    page = Page(write_report(stored).read_text(encoding="utf-8"))
+    assert f"{NEURONS}, {NEURONS}" in page.text
 
 
 def test_the_ledger_counts_spikes_and_what_they_reach(stored: Path) -> None:
