@@ -80,7 +80,8 @@ def check_text(scenario: AnyScenario, against: str, duration: str) -> str:
     described = check(scenario).described
     ticks = described.ticks
     if duration:
-        ticks = Values({}, scenario.dt).ticks(duration, "check", "duration")
+        step = f"{described.network.dt!r}*second"  # the scenario's own text may name constants
+        ticks = Values({}, step).ticks(duration, "check", "duration")
     lines = check_in_brian(described.network, scenario.run.seed, ticks)
     return "\n".join([f"{scenario.name}, seed {scenario.run.seed}, {ticks:,} ticks:", *lines])
 

@@ -94,6 +94,12 @@ def check_fit(scenario: ImagesScenario, dataset: Dataset) -> None:
     """
     task = scenario.task
     check_record(scenario.record, scenario.run.epochs, dataset)
+    activity = scenario.record.activity
+    if isinstance(activity, tuple) and 0 in activity:
+        raise ScenarioError(
+            "record.activity asks for epoch 0; spiking neurons are asked once they have labels: "
+            "expected epochs from 1"
+        )
     w_max, total = scenario.rule.w_max, scenario.network.weight_sum
     if scenario.rule.unit != "1" or not isinstance(w_max, float):
         raise ScenarioError(

@@ -122,7 +122,8 @@ def test_a_report_has_the_table_of_the_run(command: Command) -> None:
 
 
 def test_checking_against_brian_says_where_the_two_part(command: Command) -> None:
-    done = command("check", "small.toml", "--against", "brian2", "--duration", "30 ms")
+    step = ("dt=step", "constants.step=0.1 ms")  # the scenario's constants hold here too
+    done = command("check", "small.toml", *step, "--against", "brian2", "--duration", "30 ms")
     assert done.code == 0, done.err
     assert "small, seed 0, 300 ticks:" in done.out
     assert "every spike is equal" in done.out

@@ -34,6 +34,7 @@ def scaled(dataset: Dataset, by: float) -> Dataset:
         ("network.weight_sum=65", "weight_sum is 65; the weights of 64 inputs add up to at most"),
         ("task.rate_hz=4000", r"inputs from 0 to 1 in train; expected 0 to 0\.44"),
         ("record.weights=[3]", "record.weights"),
+        ("record.activity=[0, 1]", "record.activity asks for epoch 0; spiking neurons are asked"),
     ],
 )
 def test_what_does_not_fit_is_refused(override: str, message: str) -> None:
