@@ -264,6 +264,16 @@ def test_what_synapses_start_with_may_have_units_and_use_constants() -> None:
     np.testing.assert_allclose(w, np.array([0.5, 1.0]) * np.exp(-0.02), rtol=1e-5)
 
 
+def test_statements_of_a_synapse_may_keep_what_is_true() -> None:
+    model = "w : 1\ndx/dt = -x/(10*ms) : 1 (event-driven)"
+    synapse = SynapseModel(model, on_pre="hit = x > 0.5; w += int(hit and w < 2); x += 1")
+    populations = (Population("in", 2, listed((1, 0), (3, 0), (5, 1))),)
+    populations += (Population("out", 2, COUNTER),)
+    projection = spikes("p", "in", "out", "v", Sparse(OneToOne(), 1.0, synapse=synapse))
+    _, simulation = run(Network(populations, (projection,), dt=DT), 8, Recording())
+    assert simulation.machine.weights("p")[2]["w"].tolist() == [2, 1]
+
+
 def test_shared_variables_may_have_a_term_in_common() -> None:
     model = """
     w : 1
