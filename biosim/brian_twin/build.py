@@ -292,7 +292,7 @@ def _refuse_draws(where: str, texts: Mapping[str, str | None]) -> None:
 
 
 def _refractory(brian2: Any, given: Any) -> Any:
-    if given is None:
+    if given is None or given is False:
         return False
     if isinstance(given, str | brian2.Quantity):
         return given

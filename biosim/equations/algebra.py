@@ -78,7 +78,9 @@ def add(*nodes: Node) -> Node:
 def scale(node: Node, factor: float) -> Node:
     """`factor` times the node, distributed over a sum."""
     constant, terms = parts(node)
-    return total(constant * factor, {term: c * factor for term, c in terms})
+    # Infinity times what is not there would be no number.
+    constant = constant * factor if constant else 0.0
+    return total(constant, {term: c * factor for term, c in terms})
 
 
 def negate(node: Node) -> Node:
@@ -172,7 +174,10 @@ def power(base: Node, exponent: Node) -> Node:
     if isinstance(base, Number):
         return Number(real_power(base.value, e))
     coefficient, factors = split(base)
-    whole = e == int(e)
+    whole = e.is_integer()
+    if math.isinf(real_power(coefficient, e)):
+        # Too large by itself, and perhaps not with what it multiplies.
+        return Product([(base, e)])
     if not whole and coefficient < 0:
         # The root of a product is the product of the roots for positive factors only.
         return Product([(base, e)])
@@ -186,9 +191,12 @@ def power(base: Node, exponent: Node) -> Node:
 def real_power(base: float, exponent: float) -> float:
     if base == 0.0 and exponent < 0:
         return math.inf
-    if base < 0 and exponent != int(exponent):
+    if base < 0 and not exponent.is_integer():
         return math.nan
-    return float(base**exponent)
+    try:
+        return float(base**exponent)
+    except OverflowError:
+        return -math.inf if base < 0 and exponent % 2 else math.inf
 
 
 def divide(left: Node, right: Node) -> Node:
@@ -223,7 +231,7 @@ def call(function: str, arguments: Sequence[Node]) -> Node:
     """The function of the arguments, folded where all are literals and the value is finite."""
     values = [each.value for each in arguments if isinstance(each, Number | Truth)]
     if function == "sqrt":
-        return power(arguments[0], Number(0.5)) if not values else Number(math.sqrt(values[0]))
+        return power(Number(values[0]) if values else arguments[0], Number(0.5))
     if function == "where" and isinstance(arguments[0], Truth):
         return arguments[1] if arguments[0].value else arguments[2]
     if len(values) < len(arguments) or function == "where":

@@ -113,10 +113,12 @@ class Trace:
     Args:
         name: as in the equations.
         decayed: its value after `elapsed` seconds, over its own name, its siblings and `elapsed`.
+        unit: what Brian2 prints for its base unit; "1" without dimension.
     """
 
     name: str
     decayed: str
+    unit: str = "1"
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,10 @@ def joined(system: Mapping[str, tuple[dict[str, Node], Node]], elapsed: str) -> 
         matrix[row, size] = symbol(constant)
     if matrix[:, size].is_zero_matrix:
         matrix = matrix[:size, :size]
-    basis, jordan = matrix.jordan_form()
+    try:
+        basis, jordan = matrix.jordan_form()
+    except sympy.matrices.exceptions.MatrixError as error:
+        raise ValueError(f"the solution of {', '.join(names)} cannot be written") from error
     if jordan.has(sympy.I):
         raise ValueError(f"the solution of {', '.join(names)} oscillates")
     inverse = basis.inv()

@@ -26,7 +26,7 @@ class DrawNames:
     @staticmethod
     def silent(text: str) -> str:
         """The text with one name in place of every call, for looking at it only."""
-        return re.sub(r"\brandn?\(\s*\)", DrawNames.DRAW, text)
+        return re.sub(r"\brandn?\s*\(\s*\)", DrawNames.DRAW, text)
 
     def named(self, text: str) -> str:
         """The text with a name in place of every call."""
@@ -36,4 +36,4 @@ class DrawNames:
             which.append(f"_{label}_{len(which)}")
             return which[-1]
 
-        return re.sub(r"\brand(n?)\(\s*\)", name, text)
+        return re.sub(r"\brand(n?)\s*\(\s*\)", name, text)

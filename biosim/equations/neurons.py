@@ -9,7 +9,7 @@ from typing import Any
 from biosim.equations import brian, cache, decay, solvable, stepping
 from biosim.equations.code import Assign, EquationError, NeuronCode, Variable
 from biosim.equations.draws import DrawNames
-from biosim.equations.nodes import Compare, Name, Node, Number
+from biosim.equations.nodes import Compare, Name, Node, NotANumber, Number
 from biosim.equations.scope import Equation, Scope, open_scope
 from biosim.equations.simplify import block, names_in, parse, simultaneous
 from biosim.spiking.description import Spiking
@@ -73,7 +73,10 @@ def compiled(model: Spiking, dt: float, name: str) -> NeuronCode:
         model.model, model.constants, dt, f"population {name!r}", flags=FLAGS, extra=extra
     )
     scope.check_units()
-    return Reader(scope, refractory).code(model)
+    try:
+        return Reader(scope, refractory).code(model)
+    except NotANumber as error:
+        raise EquationError(f"{scope.whose}, equations: {error}") from error
 
 
 class Reader:
@@ -232,13 +235,13 @@ class Reader:
     def update(self, text: str, states: Sequence[str]) -> tuple[Assign, ...]:
         """The step's code in normal form, all states assigned at once."""
         statements = []
+        expressions = {line.name: str(line.expression) for line in self.lines}
+        # What is held is made first, line by line: whoever reads it sees the tick's own value.
         for name in self.held:
-            line = next(x for x in self.lines if x.name == name)
-            statements.append((f"_held_{name}", self.draws.named(str(line.expression))))
+            form = parse(self.draws.named(expressions[name]), self.known)
+            statements.append((f"_held_{name}", self.of_the_tick(form.text)))
         for name, expression in settled(assignments(text), states):
-            for held in self.held:
-                expression = re.sub(rf"\b{held}\b", f"_held_{held}", expression)
-            statements.append((name, self.draws.named(expression)))
+            statements.append((name, self.draws.named(self.of_the_tick(expression))))
         statements += [(name, f"_held_{name}") for name in self.held]
         try:
             forms = block(statements, self.known, states)
@@ -246,6 +249,12 @@ class Reader:
             return simultaneous(forms, states)
         except EquationError as error:
             raise EquationError(f"{self.scope.whose}, equations: {error}") from error
+
+    def of_the_tick(self, expression: str) -> str:
+        """The expression over the tick's own values of what is held."""
+        for held in self.held:
+            expression = re.sub(rf"\b{held}\b", f"_held_{held}", expression)
+        return expression
 
     def threshold(self, text: str | None) -> Node | None:
         """The condition for a spike."""
@@ -292,6 +301,10 @@ class Reader:
             return 0, None, None
         second = brian.dimensions("second")
         place = f"refractory {value!r}"
+        if value is True:
+            raise EquationError(
+                f"{scope.whose}, {place}: expected a time such as '5*ms', or a condition as text"
+            )
         text = brian.with_product(value) if isinstance(value, str) else None
         if text is not None:
             if scope.is_boolean(text, place):

@@ -6,7 +6,10 @@ numbers. Make them with the functions of `algebra`, which keep the normal form.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+
+from biosim.equations.code import EquationError
 
 __all__ = [
     "LARGEST_UNROLLED",
@@ -15,6 +18,7 @@ __all__ = [
     "Logic",
     "Name",
     "Node",
+    "NotANumber",
     "Number",
     "Power",
     "Product",
@@ -50,8 +54,16 @@ class Node:
 OR, AND, NOT, COMPARE, SUM, PRODUCT, POWER, ATOM = range(8)
 
 
+class NotANumber(EquationError):
+    """What literals come to is no number, and would not be one in any neuron at any time."""
+
+
 def literal(value: float) -> str:
     """A number that reads back as the same double; 1e999 is infinite, "inf" would be a name."""
+    if math.isnan(value):
+        raise NotANumber(
+            "constants come to what is no number, such as 0/0 or the root of -1; correct them"
+        )
     return repr(float(value)).replace("inf", "1e999")
 
 

@@ -240,6 +240,8 @@ def evaluated(constants: Mapping[str, Any], whose: str) -> dict[str, tuple[float
             if not name.isidentifier() or name.startswith("_") or name in RESERVED:
                 raise EquationError(f"{whose}, {place}: this name is taken; choose another")
             value, dimension = brian.quantity(waiting.pop(name), whose, place, quantities)
+            if math.isnan(value):
+                raise EquationError(f"{whose}, {place}: got nan, expected a number; correct it")
             done[name] = value, dimension
             quantities[name] = b.Quantity.with_dimensions(value, dimension)
     return done

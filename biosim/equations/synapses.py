@@ -27,7 +27,7 @@ from biosim.equations.code import (
     Variable,
 )
 from biosim.equations.evaluate import evaluate_value
-from biosim.equations.nodes import Node, Number
+from biosim.equations.nodes import Node, NotANumber, Number
 from biosim.equations.statements import DIFFERENTIAL, IDENTIFIER, SUBEXPRESSION, SynapseText
 from biosim.spiking.description import SynapseModel
 
@@ -89,7 +89,10 @@ def synapse_code(
         text = SynapseText(
             synapse.model, synapse.constants, dt, whose, receptor, post, pre_parameters
         )
-        return Reader(text, synapse).code()
+        try:
+            return Reader(text, synapse).code()
+        except NotANumber as error:
+            raise EquationError(f"{whose}, equations: {error}") from error
 
     return cache.remembered(content, SynapseCode, make)
 
@@ -198,11 +201,15 @@ class Reader:
         first = traces.split(on_pre, pre, kept=each, alike=alike_pre, taken=taken)
         second = traces.split(on_post, post, kept=each, alike=alike_post, taken=taken)
         clock, shared = self.ticks()
+
+        def trace(name: str) -> Trace:
+            return Trace(name, solved[name], self.text.lines[name].unit)
+
         code = SynapseCode(
             variables=self.variables(self.kept),
-            pre_traces=tuple(Trace(name, solved[name]) for name in pre),
-            post_traces=tuple(Trace(name, solved[name]) for name in post),
-            own_traces=tuple(Trace(name, solved[name]) for name in own),
+            pre_traces=tuple(map(trace, pre)),
+            post_traces=tuple(map(trace, post)),
+            own_traces=tuple(map(trace, own)),
             clock=clock,
             pre_prelude=first.prelude,
             pre_final=first.final,

@@ -59,7 +59,12 @@ class _Printer(ast.NodeVisitor):
     def visit_BoolOp(self, node: ast.BoolOp) -> str:
         # Without short circuits, which are branches.
         sign = " & " if isinstance(node.op, ast.And) else " | "
-        return "(" + sign.join(f"({self.visit(value)})" for value in node.values) + ")"
+        # A name of the statements' own may hold what is true as a number, which & does not take.
+        truths = (
+            f"({self.visit(value)}{' != 0' if isinstance(value, ast.Name) else ''})"
+            for value in node.values
+        )
+        return "(" + sign.join(truths) + ")"
 
     def visit_Compare(self, node: ast.Compare) -> str:
         signs = {

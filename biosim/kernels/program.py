@@ -249,7 +249,8 @@ class Program:
 
     def _settle(self, i: int, sheet: SheetCode) -> list[str]:
         found, spiked = self._take(f"own{i}", ["found", "spiked"])
-        return [f"settle_{i}(late, {found}[0], {spiked}, {self._sheet(i, sheet)})"]
+        arguments = [self._sheet(i, sheet), *self._take(f"sheet{i}", sheet.draws)]
+        return [f"settle_{i}(late, {found}[0], {spiked}, {', '.join(arguments)})"]
 
     def _sample(self, i: int, at: int, sheet: SheetCode) -> list[str]:
         every, first, chosen, out = self._take(f"sample{i}", ["every", "first", "chosen", "out"])

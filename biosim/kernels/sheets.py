@@ -95,7 +95,8 @@ class SheetCode:
         """Return what each name of the scalar code is called in the text."""
         names = {name: f"v_{name}" for name in self.casts}
         if temporaries:
-            names |= {a.name: f"u{a.name}" for a in self.code.update if a.name not in self.casts}
+            steps = (*self.code.update, *self.code.reset)
+            names |= {a.name: f"u{a.name}" for a in steps if a.name not in self.casts}
             names |= {draw: f"u_{draw}" for draw in self.draws}
         names |= {place: f"a_{place}[k]" for place in self.places}
         return names | {"not_refractory": "open", "t": "t"}
@@ -103,17 +104,21 @@ class SheetCode:
 
 def settle_text(sheet: SheetCode, name: str, precision: Precision) -> str:
     """Return the function that applies input to, and resets, the neurons that spiked."""
+    names = sheet.names()
     body = [*loaded(sheet), *applied(sheet, emptied=True)]
+    # The numbers that were drawn in the tick of the spike are still there.
+    body += [f"u_{draw} = F(d_{draw}[k])" for draw in sheet.draws]
     written = dict.fromkeys(sheet.receptors)
     for statement in sheet.code.reset:
-        value = printed(statement.expression, precision, sheet.names())
-        cast = sheet.casts.get(statement.name, "F")
-        body.append(f"v_{statement.name} = {cast}({value})")
+        value = printed(statement.expression, precision, names)
+        cast = sheet.casts.get(statement.name, "")
+        body.append(f"{names[statement.name]} = {cast}({value})")
         if statement.name in sheet.casts:
             written[statement.name] = None
     body += [f"a_{x}[k] = v_{x}" for x in written]
+    draws = [f"d_{draw}" for draw in sheet.draws]
     return function(
-        f"{name}(t, n, spiked, {', '.join(sheet.arguments())})",
+        f"{name}({', '.join(['t', 'n', 'spiked', *sheet.arguments(), *draws])})",
         ["for s in range(n):", "    k = spiked[s]", *(f"    {line}" for line in body)],
     )
 
@@ -228,6 +233,7 @@ def refraction(sheet: SheetCode, precision: Precision) -> list[str]:
         return [f"a__left[k] = np.int32({code.refractory_ticks})"]
     if code.refractory is not None:
         names = {x: f"a_{x}[k]" for x in (*sheet.casts, *sheet.places)}
+        names |= {draw: f"d_{draw}[k]" for draw in sheet.draws}
         time = printed(code.refractory, precision, names)
         # As Brian2's timestep(): a time just below a whole number of ticks counts as whole.
         # At least until the next state update, as in Brian2.

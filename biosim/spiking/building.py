@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biosim.draws import Draws
+from biosim.equations.code import Trace, Variable
 from biosim.equations.evaluate import evaluate_value
 from biosim.kernels.noise import poisson_table
 from biosim.kernels.program import InputCode, SourceCode, StoreCode
@@ -85,10 +86,11 @@ class Wires:
         if variable == "w" or variable not in synapse.initial:
             return self.weight[i] if variable == "w" else Constant(0.0)
         code = next(p.code for p in self._layout.plastic if p.projection == i)
-        variables = (*code.variables, *code.shared_variables)
-        unit = next((v.unit for v in variables if v.name == variable), "1")
+        traces = (*code.pre_traces, *code.post_traces, *code.own_traces)
+        known: list[Variable | Trace] = [*code.variables, *code.shared_variables, *traces]
+        unit = next((each.unit for each in known if each.name == variable), "1")
         place = f"initial {variable!r}"
-        read = partial(_read, unit, projection.name, place)
+        read = partial(_read, unit, projection.name, place, constants=synapse.constants)
         what = f"{place} of projection {projection.name!r}"
         return amount(synapse.initial[variable], what, self._layout.sparse(i).wiring, read)
 
@@ -103,9 +105,16 @@ class Wires:
 
 
 def _read(
-    unit: str, name: str, place: str, value: Any, names: Mapping[str, Any] | None = None
+    unit: str,
+    name: str,
+    place: str,
+    value: Any,
+    names: Mapping[str, Any] | None = None,
+    *,
+    constants: Mapping[str, Any] | None = None,
 ) -> Any:
-    return evaluate_value(value, unit, whose=f"projection {name!r}", place=place, names=names)
+    whose = f"projection {name!r}"
+    return evaluate_value(value, unit, whose=whose, place=place, constants=constants, names=names)
 
 
 def static_stores(

@@ -24,7 +24,7 @@ Value = Any
 Where it is text it may be an expression over what its place offers: neurons have `i` (index in
 the population), `N`, `x` `y` `z` if given as parameters, constants, variables that were set
 before it, `rand()` and `randn()`; synapses have `i`, `j`, `N_pre`, `N_post`, `rand()`, `randn()`
-and, with the suffixes `_pre` and `_post`, the neurons' parameters.
+and, in `initial`, constants.
 """
 
 

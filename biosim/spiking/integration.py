@@ -26,11 +26,17 @@ def by_events(network: Network, population: int, sheet: SheetCode) -> bool:
     expected input rate times the in-degree is small.
 
     Raises:
-        NetworkError: it is asked for, and the equations do not allow it.
+        NetworkError: it is asked for, and the equations do not allow it; or what is asked for is
+            neither.
     """
     name = network.populations[population].name
     model = network.populations[population].model
     assert isinstance(model, Spiking)
+    if model.integration not in ("auto", "clock", "event"):
+        raise NetworkError(
+            f"population {name!r} has integration={model.integration!r}; expected 'auto', 'clock' "
+            "or 'event'"
+        )
     if model.integration == "clock":
         return False
     reason = unsolvable(sheet)

@@ -96,6 +96,8 @@ class Layout:
                 self._sort(i, projection, projection.weights)
             else:
                 self._check_adapted(i, projection)
+        for plastic in self.plastic:
+            self._check_kept(plastic)
         self.sheets = self._sheets()
 
     def sparse(self, projection: int) -> Sparse:
@@ -155,7 +157,6 @@ class Layout:
                     f"projection {projection.name!r}, on_post: {effect.variable!r} of the neuron "
                     "is changed, which only on_pre may do; change it in the neuron's reset"
                 )
-            self._check_kept(projection, source, code)
             self.plastic.append(Plastic(i, code))
 
     def _check_adapted(self, i: int, projection: Projection) -> None:
@@ -190,15 +191,26 @@ class Layout:
                     f"declare it, such as '{projection.receptor} : amp'"
                 )
 
-    def _check_kept(self, projection: Projection, source: int, code: SynapseCode) -> None:
+    def _check_kept(self, plastic: Plastic) -> None:
         """Raise NetworkError if what synapses read of the source changes: each keeps a copy."""
-        if not code.reads_pre:
+        if not plastic.code.reads_pre:
             return
+        projection = self.network.projections[plastic.projection]
+        source = self.ends(plastic.projection)[0]
         changed = {a.name: "its reset" for a in self.neurons[source].reset}
         for stimulus in self.network.stimuli:
-            if isinstance(stimulus, StepCurrent) and stimulus.target == projection.source:
+            if stimulus.target != projection.source:
+                continue
+            if isinstance(stimulus, StepCurrent):
                 changed[stimulus.variable] = f"step current {stimulus.name!r}"
-        for x in code.reads_pre:
+            else:
+                changed[stimulus.receptor] = f"input {stimulus.name!r}"
+        effects = {p.projection: [e.variable for e in p.code.effects] for p in self.plastic}
+        for i, other in enumerate(self.network.projections):
+            if other.target == projection.source:
+                added = effects.get(i, [other.receptor])
+                changed |= dict.fromkeys(added, f"projection {other.name!r}")
+        for x in plastic.code.reads_pre:
             if x in changed:
                 raise NetworkError(
                     f"projection {projection.name!r} reads {x}_pre, which {changed[x]} changes in "

@@ -57,8 +57,10 @@ def amount(
         return _normal(value, what, evaluate)
     if isinstance(value, Uniform):
         low, high = float(evaluate(value.low)), float(evaluate(value.high))
-        if not low <= high < math.inf:
-            raise refusal(f"{what} is uniform from {low:g} to {high:g}; expected low <= high")
+        if not -math.inf < low <= high < math.inf:
+            raise refusal(
+                f"{what} is uniform from {low:g} to {high:g}; expected finite low <= high"
+            )
         return Drawn(None, 0.0, low, high)
     if callable(value):
         return Computed(value)

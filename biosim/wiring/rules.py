@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
@@ -160,8 +161,8 @@ class FixedProbability:
     def check(self, n_pre: int, n_post: int, name: str) -> None:
         """Raise NetworkError if the chance is none."""
         check_sizes(n_pre, n_post, name)
-        if not 0.0 <= self.p <= 1.0:
-            raise refusal(f"projection {name!r} has a probability of {self.p}; expected 0 to 1")
+        if not (isinstance(self.p, Real) and 0.0 <= self.p <= 1.0):
+            raise refusal(f"projection {name!r} has a probability of {self.p!r}; expected 0 to 1")
 
     def synapses(self, n_pre: int, n_post: int) -> float:
         """Return the expected number of synapses."""

@@ -68,6 +68,11 @@ DRIVEN = """
     dv/dt = (A*sin(2*pi*f*t) - v)/tau : volt
     f : Hz
     A = (1 + int(v > E))*mV : volt"""
+HELD = """
+    dv/dt = (r - v)/tau : volt
+    p = v + 1*mV*cos(2*pi*t/(3*ms)) : volt (constant over dt)
+    q = 2*p : volt
+    r = q + p : volt (constant over dt)"""
 TIMESCALES = "dv/dt = (E - v)/own : volt\nown : second"
 ADDITIVE = "dv/dt = (E - v)/tau + 3*mV*xi*tau**-0.5 : volt"
 TWO_NOISES = """
@@ -93,6 +98,8 @@ RANGES = {
     "gi": (-0.01, 0.0),
     "x": (0.0, 0.01),
     "y": (0.0, 0.01),
+    "p": (-0.08, 0.0),
+    "r": (-0.08, 0.0),
     "m": (0.0, 1.0),
     "n": (0.0, 1.0),
     "h": (0.0, 1.0),
@@ -193,6 +200,7 @@ DETERMINISTIC = {
     "FitzHugh-Nagumo, rk2": (FITZHUGH, "rk2", {"v": (-2, 2), "w": (-1, 1), "I": (0, 1)}),
     "FitzHugh-Nagumo, heun": (FITZHUGH, "heun", {"v": (-2, 2), "w": (-1, 1), "I": (0, 1)}),
     "time and truth values, rk4": (DRIVEN, "rk4", {}),
+    "what is held reads what is held, euler": (HELD, "euler", {}),
     "a time constant a neuron, exact": (TIMESCALES, "exact", {}),
 }
 

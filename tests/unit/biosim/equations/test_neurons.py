@@ -137,6 +137,11 @@ def test_every_draw_has_a_name_of_its_own() -> None:
         assert sum(name in text for text in texts) == 1
 
 
+def test_a_draw_may_be_written_with_a_blank() -> None:
+    code = neuron_code(Spiking("dv/dt = (rand () - v)/ms : 1", method="euler"), DT, "E")
+    assert code.uniform == ("_uniform_0",)
+
+
 def test_what_is_constant_over_dt_is_drawn_once_and_kept() -> None:
     model = "dv/dt = (2*s - v + s)/tau : 1\ns = rand() : 1 (constant over dt)"
     code = neuron_code(lif(model=model, threshold="v > s", reset="v = 0"), DT, "E")
@@ -230,6 +235,38 @@ NOT_TAKEN = {
         r"'-3\*ms': got -0.003 s, expected",
     ),
     "pause without a unit": ({"refractory": 3 * 1j}, "refractory"),
+    "a pause that is neither on nor a time": (
+        {"refractory": True},
+        r"refractory True: expected a time such as '5\*ms', or a condition as text",
+    ),
+    "a constant that is no number": (
+        {"constants": CONSTANTS | {"tau": float("nan")}},
+        "constant 'tau': got nan, expected a number",
+    ),
+    "a root of less than nothing": (
+        {"model": "dv/dt = sqrt(-2)*v/tau : 1", "threshold": None, "reset": None},
+        "equations: constants come to what is no number, such as 0/0 or the root of -1; correct",
+    ),
+    "a time constant of nothing": (
+        {"constants": CONSTANTS | {"tau": "0*ms"}},
+        "equations: constants come to what is no number",
+    ),
+    "no number in the reset": (
+        {"reset": "v = (-1)**0.5*mV"},
+        "reset 'v = .*': constants come to what is no number",
+    ),
+    "five that act on each other in a ring": (
+        {
+            "model": "\n".join(
+                f"dx{i}/dt = ({i + 1}*x{(i + 1) % 5} - 2*x{i} + x{(i + 2) % 5}/9)/ms : 1"
+                for i in range(5)
+            ),
+            "method": "exact",
+            "threshold": None,
+            "reset": None,
+        },
+        "cannot be integrated by 'exact' .*; choose another method",
+    ),
     "quantity as pause": ({"refractory": "E"}, "refractory 'E': the unit of 'E' is V, expected s"),
     "unknown method": ({"method": "rk9"}, "method: got 'rk9', expected one of exact"),
     "not linear": (

@@ -112,6 +112,11 @@ REFUSED = [
 ]  # fmt: skip
 
 
+def test_an_integration_of_another_name_is_refused() -> None:
+    with pytest.raises(NetworkError, match="'out' has integration='events'; expected 'auto', 'cl"):
+        Layout(network(replace(DELTA, integration="events")))
+
+
 @pytest.mark.parametrize(("neuron", "more", "reason"), REFUSED)
 def test_who_asks_for_what_cannot_be_is_told_why(neuron, more: dict, reason: str) -> None:
     message = rf"'out' cannot be event-driven: {reason}.*; ask for integration='clock' or 'auto'"

@@ -190,6 +190,17 @@ def test_what_synapses_read_of_the_source_may_not_change() -> None:
     message = "'p' reads I_pre, which step current 'step' changes in 'out'; expected a parameter"
     with pytest.raises(NetworkError, match=message):
         Layout(network(spikes("p", "out", "other", "v", READING), stimuli=(step,)))
+    drive = PoissonInput("drive", "out", "I", "1*Hz", 1.0)
+    with pytest.raises(NetworkError, match="'p' reads I_pre, which input 'drive' changes in 'out'"):
+        Layout(network(spikes("p", "out", "other", "v", READING), stimuli=(drive,)))
+    adding = replace(READING, synapse=SynapseModel("w : 1", "I_post += w", bounds={"w": (0, 1)}))
+    for receptor, weights in (("I", STATIC), ("v", adding)):
+        projections = (
+            spikes("p", "out", "other", "v", READING),
+            spikes("q", "in", "out", receptor, weights),
+        )
+        with pytest.raises(NetworkError, match="'p' reads I_pre, which projection 'q' changes in"):
+            Layout(network(*projections))
 
 
 def test_inputs_have_names_of_their_own() -> None:

@@ -9,11 +9,14 @@ import torch
 from biosim.network import Network, NetworkError, Population
 from biosim.ranks import PretendRanks
 from biosim.simulation import Simulation
-from biosim.spiking.description import Normal, Sparse, SynapseModel
-from biosim.spiking.recording import Recording
+from biosim.spiking.description import Normal, Sparse, Spiking, SynapseModel
+from biosim.spiking.recording import Recording, SpikeRecord, StateRecord
+from biosim.spiking.reference import simulate
+from biosim.spiking.start import drawn_start
 from biosim.wiring import OneToOne, Pairs
 from tests.unit.biosim.spiking.small import (
     COUNTER,
+    DOUBLE,
     DT,
     GROWING,
     SIZE,
@@ -26,6 +29,36 @@ from tests.unit.biosim.spiking.small import (
     run,
     spikes,
 )
+
+# --- statements at a spike
+
+DRAWING = Spiking(
+    """
+    dv/dt = 1/ms + 0.1*xi*ms**-0.5 : 1 (unless refractory)
+    x : 1
+    """,
+    threshold="v > 0.3 + 0.1*rand()",
+    reset="high = int(v > 0.35); half = v/2; x = half*(2*high - 1) + randn(); v = 0.1*rand()",
+    refractory="(0.2 + rand())*ms",
+)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_a_spike_draws_and_keeps_for_its_statements_is_that_of_the_reference(
+    threads: int,
+) -> None:
+    network = Network((Population("out", SIZE, DRAWING),), (), dt=DT)
+    record = Recording((SpikeRecord("out"),), (StateRecord("out", ("v", "x")),))
+    sink, _ = run(network, 40, record, dtype=DOUBLE, seed=3, threads=threads)
+    expected = simulate(network, drawn_start(network, 3), 40, seed=3, sample={"out": ("v", "x")})
+    found = sink.spikes["out"]
+    assert len(found.ticks) > SIZE
+    np.testing.assert_array_equal(found.ticks, expected.spikes["out"].ticks)
+    np.testing.assert_array_equal(found.neurons, expected.spikes["out"].neurons)
+    for name, values in expected.samples["out"].items():
+        np.testing.assert_allclose(sink.states["out", name].values, values, rtol=1e-12)
+    assert len(np.unique(values)) > SIZE
+
 
 # --- variables
 
@@ -210,6 +243,35 @@ def test_traces_start_where_they_are_told() -> None:
     assert simulation.machine.weights("p")[2]["w"][0] == pytest.approx(
         w + 0.25 * np.exp(-0.03), rel=1e-5
     )
+
+
+def test_what_synapses_start_with_may_have_units_and_use_constants() -> None:
+    model = """
+    w : 1
+    y : 1
+    dx/dt = -x/(10*ms) : volt (event-driven)
+    """
+    synapse = SynapseModel(
+        model,
+        on_pre="w = y*x/mV",
+        constants={"half": 0.5},
+        initial={"y": "half*(j + 1)", "x": "2*half*mV"},
+    )
+    populations = (Population("in", 2, listed((1, 0), (1, 1))), Population("out", 2, COUNTER))
+    projection = spikes("p", "in", "out", "v", Sparse(OneToOne(), 0.0, synapse=synapse))
+    _, simulation = run(Network(populations, (projection,), dt=DT), 4, Recording())
+    w = simulation.machine.weights("p")[2]["w"]
+    np.testing.assert_allclose(w, np.array([0.5, 1.0]) * np.exp(-0.02), rtol=1e-5)
+
+
+def test_statements_of_a_synapse_may_keep_what_is_true() -> None:
+    model = "w : 1\ndx/dt = -x/(10*ms) : 1 (event-driven)"
+    synapse = SynapseModel(model, on_pre="hit = x > 0.5; w += int(hit and w < 2); x += 1")
+    populations = (Population("in", 2, listed((1, 0), (3, 0), (5, 1))),)
+    populations += (Population("out", 2, COUNTER),)
+    projection = spikes("p", "in", "out", "v", Sparse(OneToOne(), 1.0, synapse=synapse))
+    _, simulation = run(Network(populations, (projection,), dt=DT), 8, Recording())
+    assert simulation.machine.weights("p")[2]["w"].tolist() == [2, 1]
 
 
 def test_shared_variables_may_have_a_term_in_common() -> None:

@@ -158,7 +158,7 @@ def test_expected_synapses_are_about_those_drawn(rule) -> None:
     assert drawn == pytest.approx(rule.synapses(N_PRE, N_POST), abs=4 * (drawn + 1) ** 0.5)
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan"), "0.1"])
 def test_a_probability_outside_zero_and_one_is_refused(p) -> None:
     with pytest.raises(NetworkError, match=r"'x' has a probability of .*; expected 0 to 1"):
         FixedProbability(p).check(5, 5, "x")
