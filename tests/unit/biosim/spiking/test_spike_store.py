@@ -222,7 +222,8 @@ def test_memory_does_not_grow_with_the_run_and_in_memory_it_does(tmp_path: Path)
 
     peak_bytes(to_store(5))
     short, long = peak_bytes(to_store(20)), peak_bytes(to_store(100))
-    assert long < 1.2 * short
+    # Peaks differ by what zarr has in its hands at the time; a run that is kept would be 5 times.
+    assert long < 1.6 * short
     sinks = MemorySink(), MemorySink()
     grown = [
         peak_bytes(lambda s=s, n=n: stream(s, n)) for s, n in zip(sinks, (20, 100), strict=True)
