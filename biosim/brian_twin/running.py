@@ -157,6 +157,8 @@ def _session(codegen: Codegen) -> Iterator[tuple[Any, str]]:
         warnings.simplefilter("ignore")
         brian()  # imports Brian2 without what it does to warnings and exceptions
         brian2: Any = importlib.import_module("brian2")
+        # Of a network that was refused, which never ran.
+        brian2.BrianLogger.suppress_name("unused_brian_object")
         before = brian2.prefs.codegen.target
         if codegen == "cpp_standalone":
             brian2.set_device("cpp_standalone", directory=directory, build_on_run=False)

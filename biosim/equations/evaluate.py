@@ -162,7 +162,7 @@ def evaluate_text(
                 f"{whose}, {place}: {function}() cannot be used here; give a fixed value"
             )
         drawn.update({name: names[function]() for name in made})
-    scope.expect(text, brian.dimensions(unit), place)
+    scope.expect(text, brian.dimensions(unit), place, zero=True)
     try:
         form = parse(named, numbers)
     except EquationError as error:

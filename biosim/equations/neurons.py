@@ -310,7 +310,7 @@ class Reader:
             if scope.is_boolean(text, place):
                 scope.dimension(text, place)
                 return None, None, self.form(text, place).text
-            scope.expect(text, second, place)
+            scope.expect(text, second, place, zero=True)
             form = self.form(text, place)
             if not isinstance(form, Number):
                 return None, form.text, None

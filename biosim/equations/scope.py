@@ -113,10 +113,18 @@ class Scope:
         with blame(self.whose, place):
             return brian.dimension_of(expression, self.variables)
 
-    def expect(self, expression: str, dimension: Any, place: str) -> None:
-        """Refuses an expression of another dimension than the one given."""
+    def expect(self, expression: str, dimension: Any, place: str, zero: bool = False) -> None:
+        """Refuses an expression of another dimension than the one given.
+
+        Args:
+            expression: to check.
+            dimension: that it should have.
+            place: where it stands.
+            zero: whether a bare 0 may stand for one with a unit: in values, not in equations
+                and statements, where Brian2 refuses it.
+        """
         found = self.dimension(expression, place)
-        if found is not dimension and not is_zero(expression):
+        if found is not dimension and not (zero and is_zero(expression)):
             raise EquationError(
                 f"{self.whose}, {place}: the unit of '{expression.strip()}' is "
                 f"{unit_name(found)}, expected {unit_name(dimension)}; correct the expression or "
@@ -215,7 +223,7 @@ class Scope:
 
 
 def is_zero(expression: str) -> bool:
-    """Whether an expression is a literal zero, which has any unit."""
+    """Whether an expression is a literal zero."""
     try:
         return float(expression) == 0.0
     except ValueError:

@@ -191,6 +191,8 @@ NOT_TAKEN = {
     ),
     "unit of the threshold": ({"threshold": "v > 3*nA"}, r"threshold 'v > 3\*nA': .*unit"),
     "unit of the reset": ({"reset": "v = 3*nA"}, r"reset 'v = 3\*nA': the unit of '3\*nA' is A"),
+    # Brian2 takes no bare zero for a quantity in a statement; values may be one.
+    "zero without a unit": ({"reset": "v = 0"}, "reset 'v = 0': the unit of '0' is 1, expected V"),
     "unit of the pause": ({"refractory": "3*mV"}, r"refractory '3\*mV': the unit of '3\*mV' is V"),
     "bare constant": ({"constants": {"tau": 0.02, "E": "1*mV"}}, "a bare number has no unit"),
     "unknown name": ({"model": "dv/dt = (F - v)/tau : volt"}, "the name 'F' is unknown"),
