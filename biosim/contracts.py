@@ -7,7 +7,7 @@ have is in `rules/rule.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torch import Tensor
@@ -42,6 +42,32 @@ class Plasticity(Protocol):
         """
 
 
+class Stepping(Plasticity, Protocol):
+    """A plasticity that goes a step along a direction, and so can learn a minibatch in parts.
+
+    `update` is a step along what `of` gives. In parts, `of` gives a direction for each, and the
+    step goes along their mean.
+    """
+
+    @property
+    def of(self) -> Plasticity:
+        """What gives the direction: a mean over rows, in tensors of its own.
+
+        It has no memory.
+        """
+
+    def step(
+        self, direction: Mapping[str, Tensor], progress: float, memory: Memory
+    ) -> tuple[Mapping[str, Tensor], Memory]:
+        """Return the change of each parameter, and the memory, which is handed over.
+
+        Args:
+            direction: of each parameter, in its shape.
+            progress: share of the learning that is over, in [0, 1).
+            memory: as in `update`.
+        """
+
+
 class Actor(Protocol):
     """A population with the synapses that end on it, owned by one rank."""
 
@@ -62,7 +88,10 @@ class Actor(Protocol):
 
 
 class Model(Protocol):
-    """What kind of population it is: a frozen description that can make its actor."""
+    """What kind of population it is: a frozen description that can make its actor.
+
+    One that cannot learn a minibatch in parts says why in an attribute `uncut`.
+    """
 
     def actor(self, site: Site) -> Actor:
         """Return the population's actor, on the rank that owns it."""
@@ -83,8 +112,9 @@ class Encoder(Protocol):
 
         Args:
             phase: position in the rule's phases.
-            at: epoch, minibatch and mode.
-            samples: (n_rows,) positions in the data set, the entities of random draws.
+            at: epoch, minibatch, part and mode.
+            samples: (n_rows,) positions in the data set, the entities of random draws. No row
+                may depend on another: a minibatch that is learnt in parts comes part by part.
             x: (n_rows, n_features) inputs.
             y: (n_rows,) labels.
         """
@@ -94,13 +124,34 @@ class Encoder(Protocol):
 
 
 class Ranks(Protocol):
-    """Who takes part. Every rank enters every call, also with nothing to say."""
+    """Who takes part. Every rank enters every call but `trade`, also with nothing to say."""
 
     rank: int
     size: int
 
+    def connect(self, to: Collection[int]) -> None:
+        """Promise to send to these ranks and no others from now on."""
+
+    def post(self, outgoing: Sequence[list[Event]], wake: Tick) -> None:
+        """Begin to send `outgoing[r]` to rank r; payloads must not change afterwards."""
+
+    def collect(self) -> tuple[list[Event], Tick]:
+        """Return what came in the first exchange that was posted and not yet collected.
+
+        With it comes the earliest wake of all ranks; STOP if a rank was asked to end.
+        """
+
     def exchange(self, outgoing: Sequence[list[Event]], wake: Tick) -> tuple[list[Event], Tick]:
-        """Send `outgoing[r]` to rank r; return what came, and the earliest wake of all ranks."""
+        """Post and collect."""
+
+    def trade(
+        self, given: Mapping[int, Sequence[Tensor]], taken: Mapping[int, Sequence[Tensor]]
+    ) -> None:
+        """Give each of these ranks contiguous tensors, and put what it gives into others.
+
+        Only ranks that name each other take part, with as many tensors of the same sizes and
+        types. It may come at any time between `post` and `collect`.
+        """
 
     def agree(self, flag: bool) -> bool:
         """Return whether any rank raises the flag."""

@@ -23,8 +23,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from biosim.contracts import Actor, Ranks
-from biosim.events import NEVER, WHEN_QUIET, Event, Kind, Tick, Window, content_order
+from biosim.events import NEVER, STOP, WHEN_QUIET, Event, Kind, Tick, Window, content_order
 from biosim.ledger import Ledger
+from biosim.ranks import StoppedError
 
 
 class Engine:
@@ -39,6 +40,11 @@ class Engine:
         along: the actors of this rank that go along; where one rank has any, all have.
         spread: populations -> the actors that own a part of each and get its events.
         stretch: length of the windows by which quiet is noticed; None for `lookahead`.
+        ahead: whether ranks compute half a lookahead while what they sent in the half before is
+            on its way; only for those who go along and hear from nobody else.
+        copied: populations -> the ranks with a copy of it, each of which gets its events.
+        meets: whether actors wait for those of other ranks within a window: one that fails then
+            ends this rank at once, and does not tell the others first.
     """
 
     def __init__(
@@ -51,6 +57,9 @@ class Engine:
         along: Collection[int] = (),
         spread: Mapping[int, Sequence[int]] | None = None,
         stretch: int | None = None,
+        ahead: bool = False,
+        copied: Mapping[int, Sequence[int]] | None = None,
+        meets: bool = False,
     ) -> None:
         self.now: Tick = 0
         self._actors = dict(sorted(actors.items()))
@@ -60,7 +69,10 @@ class Engine:
         self._ledger = ledger
         self._along = along
         self._spread = spread or {}
+        self._copied = copied or {}
+        self._meets = meets
         self._stretch = stretch or lookahead
+        self._ahead = ahead and lookahead > 1
         self._pending: dict[Tick, dict[int, list[Event]]] = {}
         self._end: Tick = 0
         """Where the last window ends, or would have without `until`: a run that stops in the
@@ -74,17 +86,25 @@ class Engine:
         Args:
             until: stop before this tick.
             idle: go on until then with those who only go along.
+
+        Raises:
+            StoppedError: a rank was asked to end; all end in the same window.
         """
+        if self._ahead and idle:
+            return self._run_ahead(until)
         ranks, lookahead, actors, ledger = self._ranks, self._lookahead, self._actors, self._ledger
         owner, spread, here = self._owner, self._spread, range(ranks.size)
-        along = self._along
+        along, copied = self._along, self._copied
         wakes = {
             i: wake
             for i, actor in actors.items()
             if i not in along and (wake := actor.next_wake()) < NEVER
         }
         arrived, wake = ranks.exchange([[] for _ in here], self._earliest(wakes))
+        failure: Exception | None = None
         while True:
+            if wake == STOP:
+                raise failure or _stopped(self.now)
             # A window that was begun is finished, and none is left out.
             if along and (self.now < self._end or wake < WHEN_QUIET or (idle and wake == NEVER)):
                 wake = self.now
@@ -109,9 +129,19 @@ class Engine:
                 inbox = inboxes[i]
                 if len(inbox) > 1:
                     inbox.sort(key=content_order)
-                for event in actors[i].advance(window, inbox):
+                try:
+                    sent = actors[i].advance(window, inbox)
+                except Exception as problem:  # the others must not wait for this rank
+                    if self._meets:
+                        raise
+                    failure, wake = problem, STOP
+                    break
+                for event in sent:
                     ledger.sent(event)
-                    if event.target not in spread:
+                    if event.target in copied:
+                        for rank in copied[event.target]:
+                            outgoing[rank].append(event)
+                    elif event.target not in spread:
                         outgoing[owner[event.target]].append(event)
                     else:
                         for part in spread[event.target]:
@@ -127,6 +157,40 @@ class Engine:
             arrived, wake = ranks.exchange(outgoing, min(wake, self._earliest(wakes)))
             for event in arrived:
                 self._file(event)
+
+    def _run_ahead(self, until: Tick) -> Tick:
+        """Advance those who go along; return NEVER.
+
+        What is sent in a window of half a lookahead is needed after the next one at the
+        earliest, so that it travels while that is computed.
+        """
+        ranks, half, flying = self._ranks, self._lookahead // 2, 0
+        (me,) = self._along
+        failure: Exception | None = None
+        while self.now < until or flying:
+            if self.now < until:
+                window = Window(self.now, min(self.now + half, until))
+                outgoing: list[list[Event]] = [[] for _ in range(ranks.size)]
+                if failure is None:
+                    try:
+                        inbox = self._due(window).get(me, [])
+                        for event in self._actors[me].advance(window, inbox):
+                            outgoing[self._owner[event.target]].append(event)
+                    except Exception as problem:  # the others must not wait for this rank
+                        failure = problem
+                self.now = self._end = window.end
+                ranks.post(outgoing, STOP if failure else NEVER)
+                flying += 1
+            if flying == 2 or self.now >= until:
+                arrived, wake = ranks.collect()
+                flying -= 1
+                if arrived:  # all at once: there are as many as ranks
+                    self._pending.setdefault(self.now, {}).setdefault(me, []).extend(arrived)
+                if wake == STOP:
+                    if flying:
+                        ranks.collect()  # nobody leaves while others wait for it
+                    raise failure or _stopped(self.now)
+        return NEVER
 
     def snapshot(self) -> dict[str, Any]:
         """Return a copy of everything that the future of this rank depends on."""
@@ -174,3 +238,7 @@ class Engine:
             for i, events in self._pending.pop(tick).items():
                 inboxes.setdefault(i, []).extend(events)
         return inboxes
+
+
+def _stopped(now: Tick) -> StoppedError:
+    return StoppedError(f"the run was asked to end and stopped at tick {now}")

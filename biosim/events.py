@@ -18,6 +18,9 @@ Tick = int
 NEVER: Tick = (1 << 63) - 1
 """The wake of an actor that has nothing to do."""
 
+STOP: Tick = -1
+"""The wake of a rank that was asked to end: it comes before any other."""
+
 WHEN_QUIET: Tick = 1 << 62
 """The wake of an actor that goes on once no event is left anywhere in the network."""
 
@@ -46,16 +49,20 @@ class Mode(IntEnum):
 
 
 class Presentation(NamedTuple):
-    """One minibatch in one phase: what an error that comes late is matched by."""
+    """One part of a minibatch in one phase: what an error that comes late is matched by.
+
+    What is not learnt, or not in parts, is part 0.
+    """
 
     epoch: int
     batch: int
     phase: int
     mode: Mode
+    part: int = 0
 
-    def turn(self) -> tuple[int, int, Mode]:
-        """Return the minibatch without its phase, the same in all phases of one visit."""
-        return (self.epoch, self.batch, self.mode)
+    def whole(self) -> Presentation:
+        """Return what all parts of the minibatch in this phase have in common."""
+        return self._replace(part=0)
 
 
 class Event(NamedTuple):

@@ -9,7 +9,7 @@ summing over ranks cannot depend on an order.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 import torch
 
@@ -19,6 +19,8 @@ from biosim.network import Network
 
 LEARN = Mode.LEARN
 ARITHMETIC = ("forward", "feedback", "plasticity")
+ALIKE = ("updates", "lag_ticks", "lag_ticks_max", "stale_updates", "stale_updates_max")
+"""Counts that all replicas of a network have alike."""
 
 
 @dataclass
@@ -60,9 +62,12 @@ class Ledger:
 
     Args:
         network: its populations and projections give the tables their rows.
+        first: whether this is a rank of the first replica of the network, which counts for all
+            what happens in each alike.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, first: bool = True) -> None:
+        self._first = first
         self.sent_bytes = [0] * len(network.projections)
         self.sent_events = [0] * len(network.projections)
         self.layers = [LayerCount() for _ in network.populations]
@@ -76,8 +81,13 @@ class Ledger:
 
     def gathered(self, ranks: Ranks) -> LedgerTotals:
         """Return the counts of all ranks; every rank gets the same."""
-        # A population lives on one rank, so that a sum over ranks copies its counts.
-        layers = [count for layer in self.layers for count in astuple(layer)]
+        # A population lives on one rank of each replica, all of which take the same updates and
+        # hold their part of the most bytes at the same tick.
+        layers = [
+            count if self._first or name not in ALIKE else 0
+            for layer in self.layers
+            for name, count in asdict(layer).items()
+        ]
         sums = ranks.sum(
             torch.tensor([*self.sent_bytes, *self.sent_events, *layers], dtype=torch.int64)
         ).tolist()

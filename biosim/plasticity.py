@@ -87,9 +87,15 @@ class Sgd:
         return {**self.of.memory, **own}
 
     def update(self, seen: Local, memory: Memory) -> tuple[Mapping[str, Tensor], Memory]:
-        """Return rate times the wrapped direction, plus momentum times the last step."""
+        """Return the step along the wrapped direction."""
         direction, memory = self.of.update(seen, memory)
-        rate = self.rate * _scheduled(self.decay, self.until, float(seen.signals.progress))
+        return self.step(direction, float(seen.signals.progress), memory)
+
+    def step(
+        self, direction: Mapping[str, Tensor], progress: float, memory: Memory
+    ) -> tuple[Mapping[str, Tensor], Memory]:
+        """Return rate times the direction, plus momentum times the last step."""
+        rate = self.rate * _scheduled(self.decay, self.until, progress)
         changes = {}
         for name, change in direction.items():
             step = change * rate
@@ -135,10 +141,16 @@ class Adam:
         return {**self.of.memory, **moments}
 
     def update(self, seen: Local, memory: Memory) -> tuple[Mapping[str, Tensor], Memory]:
-        """Return the step of Adam along the wrapped direction."""
+        """Return the step along the wrapped direction."""
         direction, memory = self.of.update(seen, memory)
+        return self.step(direction, float(seen.signals.progress), memory)
+
+    def step(
+        self, direction: Mapping[str, Tensor], progress: float, memory: Memory
+    ) -> tuple[Mapping[str, Tensor], Memory]:
+        """Return the step of Adam along the direction."""
         memory["steps"] += 1
-        rate = self.rate * _scheduled(self.decay, 1.0, float(seen.signals.progress))
+        rate = self.rate * _scheduled(self.decay, 1.0, progress)
         changes = {name: torch.zeros_like(change) for name, change in direction.items()}
         # The kernel behind torch.optim.Adam(fused=True): one pass over memory instead of six.
         # It steps a parameter from where it is; from zero, that is the change.

@@ -8,7 +8,11 @@ finds what real ones would. Real MPI implements the same contract.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 import torch
@@ -26,6 +30,20 @@ class OneRank:
     rank = 0
     size = 1
 
+    def __init__(self) -> None:
+        self._posted: deque[tuple[list[Event], Tick]] = deque()
+
+    def connect(self, to: Collection[int]) -> None:
+        """Take note of nothing: there is nobody else."""
+
+    def post(self, outgoing: Sequence[list[Event]], wake: Tick) -> None:
+        """Keep what is sent until it is collected."""
+        self._posted.append((outgoing[0], wake))
+
+    def collect(self) -> tuple[list[Event], Tick]:
+        """Return what was posted first."""
+        return self._posted.popleft()
+
     def exchange(self, outgoing: Sequence[list[Event]], wake: Tick) -> tuple[list[Event], Tick]:
         """Return what is addressed to this rank and the earliest wake."""
         return outgoing[0], wake
@@ -33,6 +51,13 @@ class OneRank:
     def agree(self, flag: bool) -> bool:
         """Return whether any rank raises the flag."""
         return flag
+
+    def trade(
+        self,
+        given: Mapping[int, Sequence[torch.Tensor]],
+        taken: Mapping[int, Sequence[torch.Tensor]],
+    ) -> None:
+        """Do nothing: there is nobody else."""
 
     def sum(self, counts: torch.Tensor) -> torch.Tensor:
         """Return the counts, summed over ranks: (n,) integers."""
@@ -43,6 +68,10 @@ class RankFailedError(BiosimError):
     """A rank ended early because another one failed; that one's error is the one to read."""
 
 
+class StoppedError(BiosimError):
+    """A run was asked to end before it was over; what it has recorded until then is whole."""
+
+
 class _PretendRank:
     """One of n ranks in this process; see `PretendRanks`."""
 
@@ -50,18 +79,49 @@ class _PretendRank:
         self.rank = rank
         self.size = table.size
         self._table = table
+        self._posted: deque[tuple[list[list[Event]], Tick]] = deque()
+        self._to: Collection[int] = range(table.size)
+
+    def connect(self, to: Collection[int]) -> None:
+        """Promise to send to these ranks, and to itself, and no others from now on."""
+        self._to = {*to, self.rank}
+
+    def post(self, outgoing: Sequence[list[Event]], wake: Tick) -> None:
+        """Take down what is for others, and the wake."""
+        for rank, sent in enumerate(outgoing):
+            if sent and rank not in self._to:
+                raise AssertionError(f"rank {self.rank} sends to {rank}, against its promise")
+        # Copied before anyone sees it: the sender is free to change its own at once.
+        self._posted.append(([[_copied(event) for event in sent] for sent in outgoing], wake))
+
+    def collect(self) -> tuple[list[Event], Tick]:
+        """Return what came in the exchange that was posted first, and the earliest wake."""
+        posted = self._table.swap(self.rank, self._posted.popleft())
+        arrived = [event for sent, _ in posted for event in sent[self.rank]]
+        return arrived, min(their_wake for _, their_wake in posted)
 
     def exchange(self, outgoing: Sequence[list[Event]], wake: Tick) -> tuple[list[Event], Tick]:
         """Send `outgoing[r]` to every rank r; return what came and the earliest wake of all."""
-        # Copied before anyone sees it: the sender is free to change its own at once.
-        copies = [[_copied(event) for event in sent] for sent in outgoing]
-        posted = self._table.swap(self.rank, (copies, wake))
-        arrived = [event for sent, _ in posted for event in sent[self.rank]]
-        return arrived, min(their_wake for _, their_wake in posted)
+        self.post(outgoing, wake)
+        return self.collect()
 
     def agree(self, flag: bool) -> bool:
         """Return whether any rank raises the flag."""
         return any(self._table.swap(self.rank, flag))
+
+    def trade(
+        self,
+        given: Mapping[int, Sequence[torch.Tensor]],
+        taken: Mapping[int, Sequence[torch.Tensor]],
+    ) -> None:
+        """Give each of these ranks copies of tensors, and take copies of theirs."""
+        for rank, tensors in given.items():
+            self._table.hand(self.rank, rank, [tensor.clone() for tensor in tensors])
+        for rank, into in taken.items():
+            for mine, theirs in zip(into, self._table.handed(rank, self.rank), strict=True):
+                if (mine.dtype, mine.shape) != (theirs.dtype, theirs.shape):
+                    raise AssertionError(f"rank {rank} trades other tensors than rank {self.rank}")
+                mine.copy_(theirs)
 
     def sum(self, counts: torch.Tensor) -> torch.Tensor:
         """Return the counts, summed over ranks: (n,) integers."""
@@ -77,6 +137,9 @@ class _Table:
         self._barrier = threading.Barrier(size)
         self._slots: list[object] = [None] * size
         self._came = [0] * size
+        self._hands: dict[tuple[int, int], SimpleQueue[list[torch.Tensor]]] = {
+            (giver, taker): SimpleQueue() for giver in range(size) for taker in range(size)
+        }
 
     def swap(self, rank: int, item: Result) -> list[Result]:
         self._slots[rank] = item
@@ -84,6 +147,16 @@ class _Table:
         everything = list(self._slots)
         self._wait(rank)  # nobody may put down the next item before all have seen this one
         return everything  # type: ignore[return-value]
+
+    def hand(self, giver: int, taker: int, tensors: list[torch.Tensor]) -> None:
+        self._hands[giver, taker].put(tensors)
+
+    def handed(self, giver: int, taker: int) -> list[torch.Tensor]:
+        until = time.monotonic() + self._limit_s
+        while not self._barrier.broken and time.monotonic() < until:
+            with suppress(Empty):
+                return self._hands[giver, taker].get(timeout=0.05)
+        raise self._missing(taker, f"rank {giver}")
 
     def leave(self) -> None:
         self._barrier.abort()
@@ -94,11 +167,12 @@ class _Table:
             self._barrier.wait(timeout=self._limit_s)
         except threading.BrokenBarrierError:
             behind = [f"rank {r}" for r, n in enumerate(self._came) if n < self._came[rank]]
-            who = ", ".join(behind) or "another rank"
-            raise RankFailedError(
-                f"rank {rank} waited for {who}, which failed "
-                f"or did not come within {self._limit_s:g} s"
-            ) from None
+            raise self._missing(rank, ", ".join(behind) or "another rank") from None
+
+    def _missing(self, rank: int, who: str) -> RankFailedError:
+        return RankFailedError(
+            f"rank {rank} waited for {who}, which failed or did not come within {self._limit_s:g} s"
+        )
 
 
 class PretendRanks:
@@ -134,7 +208,8 @@ class PretendRanks:
             except BaseException as failure:
                 failure.add_note(f"on rank {rank} of {self.size}")
                 failures.append(failure)
-                table.leave()
+                if not isinstance(failure, StoppedError):  # in which case all leave together
+                    table.leave()
 
         threads = [
             threading.Thread(target=one, args=(rank,), daemon=True) for rank in range(self.size)
@@ -143,7 +218,8 @@ class PretendRanks:
             thread.start()
         for thread in threads:
             thread.join()
-        for failure in sorted(failures, key=lambda f: isinstance(f, RankFailedError)):
+        because_of_others = RankFailedError | StoppedError
+        for failure in sorted(failures, key=lambda f: isinstance(f, because_of_others)):
             raise failure
         return [results[rank] for rank in range(self.size)]
 

@@ -5,13 +5,17 @@ actor a rank, its `Machine`, which owns blocks of neurons of every spiking popul
 (`biosim.populations.adapters`) join the two: spiking populations move for as long as anything is
 presented, and stand still once everyone else has nothing left to do.
 
+Replicas are whole networks, each on ranks of its own, that share out the parts of a minibatch
+(`biosim.parts`). They go through the same windows, and are one run: only the first has a judge,
+to which the answers of all go, and speaks for all where they are alike.
+
 Every rank makes the same calls with the same arguments. Samples are used by the rank that owns
 the source; answers are returned by the rank that owns the judge, and are None elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,10 +27,12 @@ from biosim.engine import Engine
 from biosim.events import NEVER, Course, Mode, Tick
 from biosim.ledger import Ledger, LedgerTotals
 from biosim.network import Network, NetworkError
+from biosim.parts import Share, check_parts, check_rows
+from biosim.placement import placed
 from biosim.populations.adapters import RateEncoder
-from biosim.populations.judge import JudgeActor
+from biosim.populations.judge import Judge, JudgeActor
 from biosim.populations.site import Site
-from biosim.populations.source import Reel, SourceActor
+from biosim.populations.source import Reel, Source, SourceActor
 from biosim.ranks import OneRank
 from biosim.spiking.description import InShard, Sparse
 from biosim.spiking.recording import Recording, Sink
@@ -61,10 +67,14 @@ class Simulation:
         threads: of this rank, for what spikes.
         recording: what of spiking populations is recorded.
         sink: takes what is recorded.
+        parts: in which every minibatch is learnt; they are side by side in time.
+        replicas: of the network, that learn so many parts each. Ranks are dealt out to them in
+            runs, over each of which the layers of a replica are spread.
 
     Raises:
-        NetworkError: the period is shorter than the phases of a presentation, or spiking
-            populations are described wrongly.
+        NetworkError: the period is shorter than the phases of a presentation, the network cannot
+            be learnt in so many parts or by so many replicas, or spiking populations are
+            described wrongly.
         EquationError: equations cannot be taken.
     """
 
@@ -80,6 +90,8 @@ class Simulation:
         threads: int = 1,
         recording: Recording | None = None,
         sink: Sink | None = None,
+        parts: int = 1,
+        replicas: int = 1,
     ) -> None:
         if period is not None and period < network.learning_ticks:
             raise NetworkError(
@@ -90,8 +102,17 @@ class Simulation:
         self.network = network
         self.course = course or Course(1, 1, 1)
         self.ranks = ranks or OneRank()
-        self.owner = placed(network, self.ranks.size)
-        self.ledger = Ledger(network)
+        check_parts(network, parts, replicas, self.ranks.size)
+        self._each = each = self.ranks.size // replicas
+        replica, place = divmod(self.ranks.rank, each)
+        copies = range(place, self.ranks.size, each)
+        self.share = Share(parts, replicas, replica, self.ranks, copies)
+        self._hubs = [i for i, p in enumerate(network.populations) if isinstance(p.model, Judge)]
+        self.owner = [
+            rank + (0 if i in self._hubs else replica * each)
+            for i, rank in enumerate(placed(network, each))
+        ]
+        self.ledger = Ledger(network, first=replica == 0)
         self._seed = seed
         self._period = period
         self.machine = self._machine(threads, dtype, recording, sink)
@@ -100,7 +121,7 @@ class Simulation:
         for i, population in enumerate(network.populations):
             if self.owner[i] == self.ranks.rank and not isinstance(population.model, InShard):
                 count = self.ledger.layers[i]
-                site = Site(network, i, seed, self.course, where, dtype, count)
+                site = Site(network, i, seed, self.course, where, dtype, count, self.share)
                 self._actors[i] = population.model.actor(site)
         self.engine = self._engine()
         self._sources = [a for a in self._actors.values() if isinstance(a, SourceActor)]
@@ -124,20 +145,28 @@ class Simulation:
             self.ranks,
             precision,
             threads,
-            WINDOW,
+            self._longest_window(),
             recording or Recording(),
             sink,
         )
 
-    def _engine(self) -> Engine:
-        network, ranks, lookahead = self.network, self.ranks, self.network.shortest_delay
-        actors, owner, ledger = self._actors, self.owner, self.ledger
-        if self.machine is None:
-            return Engine(actors, owner, ranks, lookahead, ledger)
+    def _stretch(self) -> Tick:
+        """Return the length of the windows by which quiet is noticed, where anything spikes."""
         # To everyone else the machines of all ranks are one: only they exchange spikes.
-        others = (p.delay for p in network.projections if not isinstance(p.weights, Sparse))
-        stretch = min([WINDOW, *others])
-        lookahead = stretch if ranks.size == 1 else min(stretch, lookahead)
+        projections = self.network.projections
+        others = (p.delay for p in projections if not isinstance(p.weights, Sparse))
+        return min([WINDOW, *others])
+
+    def _longest_window(self) -> Tick:
+        stretch = self._stretch()
+        return stretch if self.ranks.size == 1 else min(stretch, self.network.shortest_delay)
+
+    def _engine(self) -> Engine:
+        if self.machine is None:
+            return self._layered_engine()
+        network, ranks, actors = self.network, self.ranks, self._actors
+        owner, ledger = self.owner, self.ledger
+        stretch, lookahead = self._stretch(), self._longest_window()
         first = len(network.populations)
         actors[first + ranks.rank] = self.machine
         machines = range(first, first + ranks.size)
@@ -145,7 +174,35 @@ class Simulation:
             i: machines for i, p in enumerate(network.populations) if isinstance(p.model, InShard)
         }
         along = (first + ranks.rank,)
-        return Engine(actors, owner, ranks, lookahead, ledger, along, spread, stretch)
+        # Only spikes cross, and only to who wants them.
+        alone = len(spread) == len(network.populations)
+        packets = self.machine.packets
+        ranks.connect(packets.to if alone and packets is not None else range(ranks.size))
+        ahead = alone and ranks.size > 1
+        return Engine(actors, owner, ranks, lookahead, ledger, along, spread, stretch, ahead)
+
+    def _layered_engine(self) -> Engine:
+        network, ranks, owner, share = self.network, self.ranks, self.owner, self.share
+        # What is said to a source may be about samples that another replica presents next.
+        copied = {
+            i: range(owner[i] % self._each, ranks.size, self._each)
+            for i, population in enumerate(network.populations)
+            if share.replicas > 1 and isinstance(population.model, Source)
+        }
+        ranks.connect(self._near({network.populations[i].name for i in copied}))
+        lookahead, meets = network.shortest_delay, share.replicas > 1
+        return Engine(
+            self._actors, owner, ranks, lookahead, self.ledger, copied=copied, meets=meets
+        )
+
+    def _near(self, copied: set[str]) -> Collection[int]:
+        """Return the ranks that this one may send to: those of its replica, and the judge's."""
+        ranks, network = self.ranks, self.network
+        hubs = {self.owner[i] for i in self._hubs}
+        if ranks.rank in hubs or not hubs or any(p.target in copied for p in network.projections):
+            return range(ranks.size)
+        first = self.share.replica * self._each
+        return {*range(first, first + self._each), *hubs}
 
     def run_to(self, tick: Tick) -> None:
         """Advance until just before this tick.
@@ -165,8 +222,10 @@ class Simulation:
             batch_size: samples a minibatch; what does not fill one is left for another epoch.
 
         Raises:
-            NetworkError: the period is shorter than an adapter takes to present a minibatch.
+            NetworkError: the period is shorter than an adapter takes to present a minibatch, or
+                the rows of a minibatch have no equal parts.
         """
+        check_rows(batch_size, self.share.parts)
         whole = self.course.batches * batch_size
         order = Draws(self._seed, "order").order(len(x), counter=epoch)[:whole]
         self._present(x, y, torch.from_numpy(order), Mode.LEARN, epoch, batch_size, None)
@@ -207,7 +266,10 @@ class Simulation:
         return self._judges[0].take() if self._judges else None
 
     def probe(self, x: Tensor, y: Tensor, epoch: int = 0) -> dict[str, Tensor]:
-        """Return the activity (n_samples, n_units) of every population that this rank owns."""
+        """Return the activity (n_samples, n_units) of every population that this rank owns.
+
+        With replicas, the first one's ranks return it.
+        """
         self._present(x, y, torch.arange(len(x)), Mode.PROBE, epoch, ANSWER_ROWS, None)
         self.finish()
         found = {}
@@ -218,15 +280,17 @@ class Simulation:
         return found
 
     def parameters(self) -> dict[str, dict[str, Tensor]]:
-        """Return {projection: {"weight": ..., "bias": ...}} of what this rank owns."""
-        return {
-            name: tensors
-            for actor in self._actors.values()
-            for name, tensors in actor.parameters().items()
-        }
+        """Return {projection: {"weight": ..., "bias": ...}} of what this rank owns.
+
+        With replicas, whose parameters are alike, the first one's ranks return them.
+        """
+        return _joined(self.parameters_by_population())
 
     def parameters_by_population(self) -> dict[int, dict[str, dict[str, Tensor]]]:
-        """Return the parameters of each population that this rank owns, by position."""
+        """Return the same, by position of the population."""
+        return self._held() if self.share.replica == 0 else {}
+
+    def _held(self) -> dict[int, dict[str, dict[str, Tensor]]]:
         return {i: actor.parameters() for i, actor in self._actors.items()}
 
     def load(self, parameters: dict[str, dict[str, Tensor]]) -> None:
@@ -235,7 +299,7 @@ class Simulation:
         Raises:
             NetworkError: a projection is missing or its shape differs.
         """
-        for name, tensors in self.parameters().items():
+        for name, tensors in _joined(self._held()).items():
             for part, tensor in tensors.items():
                 given = parameters.get(name, {}).get(part)
                 if given is None or given.shape != tensor.shape:
@@ -291,14 +355,7 @@ class Simulation:
             source.present(reel, self.engine.now)
 
 
-def placed(network: Network, ranks: int) -> list[int]:
-    """Return the rank of each actor: of every population, then of every rank's machine.
-
-    The first and the last population are on rank 0, the others in runs.
-    """
-    last = len(network.populations) - 1
-    inner = max(1, last - 1)
-    populations = [
-        0 if i in (0, last) else (i - 1) * ranks // inner for i in range(len(network.populations))
-    ]
-    return [*populations, *range(ranks)]
+def _joined(
+    by_population: dict[int, dict[str, dict[str, Tensor]]],
+) -> dict[str, dict[str, Tensor]]:
+    return {name: tensors for found in by_population.values() for name, tensors in found.items()}

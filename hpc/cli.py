@@ -17,14 +17,17 @@ import hpc
 import rules
 import scenarios
 from biosim.errors import BiosimError, OutputError, ScenarioError
+from biosim.ranks import StoppedError
 from biosim.traces import open_run
 from hpc.compare import compare as compare_all
-from hpc.compare import plan
+from hpc.compare import plan as plan_comparison
+from hpc.launch import launch
 from hpc.predict import predict as predict_all
 from hpc.predict import write_prediction
 from hpc.progress import Bar
 from hpc.report import write_report
 from hpc.report_learning import window_lines
+from hpc.report_ranks import balance_lines
 from hpc.report_spiking import is_spiking, spiking_table, write_spiking_report
 from hpc.run import run as run_one
 from hpc.show import (
@@ -41,12 +44,15 @@ from hpc.show_spiking import (
     task_validity_text,
     validity_text,
 )
+from hpc.stopping import heeded
 from hpc.stored import check_start
 from hpc.summary import collect, summarise
 from hpc.table import table
+from hpc.together import check_alone, first, to_be_launched
+from hpc.world import allotted, speaks
 from rules import RULES, SYNAPSE_RULES
 from scenarios.complaints import nearest
-from scenarios.reading import compared_rules, read_tree, resolve_any
+from scenarios.reading import AnyScenario, compared_rules, read_tree, resolve_any
 from scenarios.scenario import Scenario
 from scenarios.spiking.schema import SpikingScenario
 from scenarios.tasks.schema import TaskScenario
@@ -88,12 +94,23 @@ def run(
     overrides: Overrides = None,
     out: Out = None,
     overwrite: Overwrite = False,
+    ranks: Annotated[
+        int | None, typer.Option(help="processes, started by mpiexec on this machine", min=1)
+    ] = None,
 ) -> None:
     """Run a scenario and store what it does.
 
     Example: biosim run digits rule.name=noprop rule.lr=0.01 run.epochs=5 --out runs/first
     """
     settings = resolve_any(read_tree(scenario), overrides or [])
+    if to_be_launched(ranks):
+        assert ranks is not None
+        raise typer.Exit(launch(sys.argv[1:], ranks, getattr(settings.run, "threads", 1)))
+    with heeded():
+        _run(allotted(settings), out, overwrite)
+
+
+def _run(settings: AnyScenario, out: Path | None, overwrite: bool) -> None:
     if isinstance(settings, SpikingScenario):
         _run_spiking(settings, out, overwrite)
         return
@@ -104,6 +121,8 @@ def run(
     directory = out or Path("runs") / name
     with Bar(name) as bar:
         result = run_one(settings, directory, overwrite, bar)
+    if not first():
+        return
     for way, accuracy in result.accuracy.items():
         typer.echo(f"test accuracy {100 * accuracy:.2f} % ({way})")
     typer.echo(f"{result.samples_per_second:.0f} samples a second")
@@ -124,9 +143,10 @@ def compare(
 
     Example: biosim compare digits --rules backprop,noprop --seeds 3 --out runs/two
     """
+    check_alone("compare")
     tree = read_tree(scenario)
     names = [name.strip() for name in rules.split(",")] if rules else compared_rules(tree)
-    entries = plan(tree, names, seeds, overrides or [])
+    entries = plan_comparison(tree, names, seeds, overrides or [])
     directory = out or Path("runs") / f"{entries[0].scenario.name}-comparison"
     with Bar(f"{len(entries)} runs") as bar:
         failures = compare_all(entries, directory, overwrite, jobs, bar)
@@ -234,6 +254,23 @@ def validate(scenario: ScenarioName, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def plan(
+    scenario: ScenarioName,
+    overrides: Overrides = None,
+    ranks: Annotated[int, typer.Option(help="to plan for", min=1, max=1 << 16)] = 1,
+    rate: Annotated[float, typer.Option(help="expected of spiking neurons, in hertz")] = 10.0,
+) -> None:
+    """Say what a scenario needs on so many ranks, and how long it takes, without running it.
+
+    Example: biosim plan brunel --ranks 64 --rate 30
+    """
+    settings = resolve_any(read_tree(scenario), overrides or [])
+    from hpc.plan import plan_text  # the parser and the compiler that it may need take seconds
+
+    typer.echo(plan_text(settings, ranks, rate))
+
+
+@app.command()
 def check(
     scenario: ScenarioName,
     overrides: Overrides = None,
@@ -273,6 +310,8 @@ def _run_spiking(scenario: SpikingScenario, out: Path | None, overwrite: bool) -
     name = f"{scenario.name}-seed-{scenario.run.seed}"
     with Bar(name) as bar:
         result = run_one(scenario, out or Path("runs") / name, overwrite, bar)
+    if not first():
+        return
     typer.echo("\n".join([*lines(summary(result)), *window_lines(open_run(result.path))]))
     typer.echo(f"results in {result.path}")
 
@@ -295,6 +334,9 @@ def _report(directory: Path) -> None:
         return
     rows = summarise(collect(directory))
     typer.echo(table(rows))
+    for run in (run for row in rows for run in row.finished[:1]):
+        for line in balance_lines(run.tree):
+            typer.echo(line)
     typer.echo(f"\nreport in {write_report(directory, rows)}")
 
 
@@ -320,6 +362,9 @@ def check_one_place() -> None:
             )
 
 
+STOPPED = 143
+"""Exit code of a run that was asked to end, as the shell has it for SIGTERM."""
+
 # Typer brings its own click, from no public place but through the base of this class.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -328,18 +373,23 @@ def main() -> None:
     """Run the command line; errors that the user can mend are one line and exit code 2."""
     try:
         check_one_place()
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
+    except StoppedError as problem:
+        sys.exit(_refused(str(problem), STOPPED))
     except BiosimError as problem:
         sys.exit(_refused(str(problem)))
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except UsageError as problem:
         sys.exit(_refused(f"{problem} (see --help)"))
+    if isinstance(code, int):
+        sys.exit(code)
 
 
-def _refused(message: str) -> int:
-    print(f"biosim: {message}", file=sys.stderr)
-    return 2
+def _refused(message: str, code: int = 2) -> int:
+    if speaks():
+        print(f"biosim: {message}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

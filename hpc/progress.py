@@ -10,6 +10,8 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from hpc.world import speaks
+
 
 class Watcher(Protocol):
     """Is told after every epoch."""
@@ -37,8 +39,9 @@ class Bar:
         self._title = title
         self._every_s = every_s
         self._said = time.monotonic()
+        self._silent = not speaks()
         self._bar: Progress | None = None
-        if sys.stderr.isatty():
+        if not self._silent and sys.stderr.isatty():
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -71,6 +74,8 @@ class Bar:
             self._bar.update(self._task, completed=done, total=total, note=note)
             return
         now = time.monotonic()
+        if self._silent:
+            return
         if done == total or now - self._said >= self._every_s:
             self._said = now
             print(f"{self._title}: {done}/{total} {note}".rstrip(), file=sys.stderr, flush=True)

@@ -23,6 +23,7 @@ from biosim.errors import OutputError
 from biosim.ledger import ARITHMETIC
 from biosim.store import STORE
 from hpc.output import REPORT
+from hpc.report_ranks import balance, imbalance
 from hpc.run import TRAIN_SHOWN
 from hpc.summary import DIRECTIONS, Row, StoredRun, collect, count, percent, summarise
 from hpc.weight_images import weight_image
@@ -271,6 +272,8 @@ def _view(row: Row, drawn: Mapping[str, Any]) -> dict[str, Any]:
         "weights": {"learnt": math.nan, "fixed": math.nan},
         "layers": "",
         "weight_image": weight_image(row, _weights(row)),
+        "ranks": [],
+        "balance": "",
     }
     if row.finished:
         run = row.finished[0]
@@ -284,6 +287,8 @@ def _view(row: Row, drawn: Mapping[str, Any]) -> dict[str, Any]:
         view["projections"] = _projections(run, drawn["change"])
         view["populations"] = _populations(run)
         view["layers"] = _layers(row)
+        if run.tree is not None and (ranks := balance(run.tree)):
+            view["ranks"], view["balance"] = ranks, imbalance(ranks)
     return view
 
 

@@ -24,6 +24,7 @@ from biosim.store import STORE
 from biosim.traces import open_run, spikes_between
 from hpc.output import REPORT
 from hpc.report_learning import plots, window_lines
+from hpc.report_ranks import balance, balance_lines, imbalance
 from hpc.show_spiking import milliseconds
 
 TEMPLATE = "report_spiking.html"
@@ -67,7 +68,8 @@ def spiking_table(directory: Path) -> str:
         reached_s = attributes.get("committed_tick", 0) * attributes["dt_s"]
         return f"{head}\n\n{error}; stored are the first {reached_s:g} s"
     found = [*found_lines(attributes["found"]), ""] if "found" in attributes else []
-    return "\n".join([head, "", *found, *lines(attributes["result"]), *window_lines(tree)])
+    run = lines(attributes["result"])
+    return "\n".join([head, "", *found, *run, *window_lines(tree), *balance_lines(tree)])
 
 
 def write_spiking_report(directory: Path) -> Path:
@@ -96,6 +98,8 @@ def write_spiking_report(directory: Path) -> Path:
         raster_s=drawn["raster_s"],
         bin_ms=drawn["bin_ms"],
         learnt=drawn["learnt"],
+        ranks=(ranks := balance(tree)),
+        balance=imbalance(ranks) if ranks else "",
         found=found_lines(tree.attrs["found"]) if "found" in tree.attrs else [],
         # A name in a store must not end the script element that it stands in.
         figures=json.dumps(drawn, allow_nan=False).replace("<", "\\u003c"),

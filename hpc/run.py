@@ -15,14 +15,17 @@ from biosim.contracts import Ranks
 from biosim.errors import DivergedError
 from biosim.events import Course
 from biosim.network import Network
-from biosim.ranks import OneRank, PretendRanks
+from biosim.ranks import StoppedError
 from biosim.recorder import EPOCH, Recorder, non_finite, write_ledger
 from biosim.simulation import Simulation
 from biosim.store import STORE, RunStore, write_progress
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher
 from hpc.provenance import git_state, host, now, versions
+from hpc.rank_times import Clock, write_times
 from hpc.stored import stored_parameters
+from hpc.together import by_first, run_together, take_part
+from hpc.world import device_here, promised
 from rules.card import facts
 from scenarios.data import Dataset, Split
 from scenarios.images.schema import ImagesScenario
@@ -108,20 +111,21 @@ def run(
 
         return run_images(scenario, out, overwrite, watcher)
     out = Path(out)
-    check_free(out, overwrite)
+    by_first(take_part(), lambda: check_free(out, overwrite))
     dataset = scenario.data.load()
     network = scenario.wire(dataset)
     start = None
     if scenario.run.start_from is not None:
         start = stored_parameters(scenario.run.start_from)
     watching = watcher or Silent()
+    device = device_here(scenario.run.device, torch.cuda.device_count(), promised())
 
     def program(ranks: Ranks) -> Result:
-        return _Learner(scenario, dataset, network, out, ranks, start, watching, overwrite).run()
+        return _Learner(
+            scenario, dataset, network, out, ranks, start, watching, overwrite, device
+        ).run()
 
-    if scenario.run.pretend_ranks == 1:
-        return program(OneRank())
-    return PretendRanks(scenario.run.pretend_ranks).run(program)[0]
+    return run_together(scenario.run.pretend_ranks, scenario.run.limit_s, program, device)
 
 
 class _Learner:
@@ -137,13 +141,16 @@ class _Learner:
         start: dict[str, dict[str, Tensor]] | None,
         watcher: Watcher,
         overwrite: bool,
+        device: str,
     ) -> None:
         settings = scenario.run
         samples = len(dataset.train)
         self._scenario, self._dataset, self._network = scenario, dataset, network
-        self._out, self._ranks, self._watcher = out, ranks, watcher
+        self._out, self._ranks, self._watcher, self._overwrite = out, ranks, watcher, overwrite
         self._first = ranks.rank == 0
+        self._times = Clock(ranks)
         self._dtype = getattr(torch, settings.dtype)
+        self._device = device
         course = Course(settings.epochs, samples // settings.batch_size, samples)
         self._learnt_samples = course.batches * settings.batch_size
         self._simulation = Simulation(
@@ -151,9 +158,11 @@ class _Learner:
             course,
             settings.seed,
             ranks,
-            settings.device,
+            self._device,
             self._dtype,
             None if settings.period == "exact" else settings.period,
+            parts=scenario.place.parts,
+            replicas=scenario.place.replicas_on(ranks.size),
         )
         if start is not None:
             self._simulation.load(start)
@@ -167,10 +176,7 @@ class _Learner:
         }
         self._learning = self._on_device(dataset.train)
         # Everything that can be refused has been: from here on there are results.
-        if self._first:
-            make(out, overwrite)
-            RunStore(out / STORE, "w").describe(self._attributes())
-        ranks.agree(False)  # no rank opens the store before it is there
+        by_first(ranks, self._make)  # no rank opens the store before it is there
         self._store = RunStore(out / STORE)
         x, y = self._tensors["test"]
         positions = scenario.record.positions(len(dataset.test))
@@ -189,6 +195,10 @@ class _Learner:
         self._seconds = 0.0
         self._committed = -1
 
+    def _make(self) -> None:
+        make(self._out, self._overwrite)
+        RunStore(self._out / STORE, "w").describe(self._attributes())
+
     def run(self) -> Result:
         """Learn, epoch by epoch, and store what is due after each."""
         if self._first:
@@ -197,6 +207,9 @@ class _Learner:
             self._learn()
         except DivergedError as failure:
             self._end("diverged", str(failure))  # all ranks diverge together
+            raise
+        except StoppedError as failure:
+            self._end("stopped", str(failure))  # all ranks stop together
             raise
         except BaseException as failure:
             if self._first:
@@ -211,8 +224,9 @@ class _Learner:
             seconds = 0.0
             if epoch > 0:
                 began = self._clock()
-                simulation.learn(*self._learning, epoch - 1, settings.batch_size)
-                seconds = self._clock() - began
+                with self._times.running():
+                    simulation.learn(*self._learning, epoch - 1, settings.batch_size)
+                    seconds = self._clock() - began
                 self._seconds += seconds
             bad = non_finite(simulation)
             self._recorder.epoch(epoch)
@@ -265,9 +279,10 @@ class _Learner:
     def _end(self, status: str, error: str = "") -> None:
         """Store the ledger, then say how it ended; every rank calls it."""
         self._recorder.flush()
-        totals = self._simulation.ledger_totals()
+        totals, times = self._simulation.ledger_totals(), self._times.gathered()
         if self._first:
             write_ledger(self._store, self._network, totals)
+            write_times(self._store, times)
             self._say(status, error)
 
     def _say(self, status: str, error: str = "") -> None:
@@ -294,12 +309,15 @@ class _Learner:
         )
 
     def _rate(self) -> float:
-        learnt = self._simulation.ledger.layers[0].samples  # the source is on rank 0
+        # The source is on rank 0, and every replica's presents as many.
+        learnt = self._simulation.ledger.layers[0].samples * self._simulation.share.replicas
         return learnt / self._seconds if self._seconds else 0.0
 
     def _clock(self) -> float:
-        if self._scenario.run.device != "cpu":
-            torch.cuda.synchronize()  # kernels are queued: what was asked for may not be done
+        if self._device != "cpu":
+            torch.cuda.synchronize(
+                self._device
+            )  # kernels are queued: what was asked for may not be done
         return time.perf_counter()
 
     def _allocate(self) -> None:
@@ -335,7 +353,7 @@ class _Learner:
         }
 
     def _on_device(self, split: Split) -> tuple[Tensor, Tensor]:
-        device = self._scenario.run.device
+        device = self._device
         # Labels are sent: in a byte where that is enough.
         small = torch.uint8 if self._dataset.classes <= 256 else torch.int32
         return (

@@ -15,13 +15,15 @@ from biosim.contracts import Ranks
 from biosim.errors import DivergedError
 from biosim.ledger import LayerCount, LedgerTotals
 from biosim.network import Network
-from biosim.ranks import OneRank, PretendRanks
+from biosim.ranks import StoppedError
 from biosim.recorder import EPOCH, write_ledger
 from biosim.store import STORE, RunStore, write_progress
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher
 from hpc.provenance import git_state, host, now, versions
+from hpc.rank_times import Clock, write_times
 from hpc.run import SPLITS, Result, described
+from hpc.together import by_first, run_together, take_part
 from rules.synaptic import facts
 from scenarios.data import Dataset
 from scenarios.images.learner import Answers, Learner, Traffic
@@ -44,19 +46,20 @@ def run_images(
 ) -> Result:
     """Run a scenario and store what it does in the directory `out`; see `hpc.run.run`."""
     out = Path(out)
-    check_free(out, overwrite)
+    by_first(take_part(), lambda: check_free(out, overwrite))
     dataset = scenario.data.load()
     # In this thread: equations are parsed here, and ranks find them in the cache.
     network = scenario.wire(dataset)
     run = _Run(scenario, dataset, network, out, overwrite, watcher or Silent())
     try:
-        if scenario.run.pretend_ranks == 1:
-            return run.of_rank(OneRank())
-        return PretendRanks(scenario.run.pretend_ranks).run(run.of_rank)[0]
+        return run_together(scenario.run.pretend_ranks, scenario.run.limit_s, run.of_rank)
     except DivergedError as failure:
         message = f"{failure}; it is in {out}"
         run.end("diverged", message)
         raise DivergedError(message) from None
+    except StoppedError as failure:
+        run.end("stopped", str(failure))
+        raise
     except BaseException as failure:
         run.end("failed", str(failure) or type(failure).__name__)
         raise
@@ -95,15 +98,12 @@ class _Run:
         weights = learner.weights()
         first = ranks.rank == 0
         # Everything that can be refused has been: from here on there are results.
-        if first:
-            make(self._out, self._overwrite)
-            self._store = RunStore(self._out / STORE, "w")
-            self._store.describe(self._attributes(ranks))
-            self._allocate(weights)
-            self._keep_weights(0, weights)
+        by_first(ranks, lambda: self._make(ranks, weights))
+        clock = Clock(ranks)
         for epoch in range(1, self._scenario.run.epochs + 1):
             began = time.perf_counter()
-            learner.learn(epoch - 1, self._teller(epoch - 1, ranks))
+            with clock.running():
+                learner.learn(epoch - 1, self._teller(epoch - 1, ranks))
             seconds = time.perf_counter() - began
             before, weights = weights, learner.weights()
             answers = None
@@ -123,11 +123,20 @@ class _Run:
             self._watcher.step(epoch * images, epochs * images, self._note())
             self._say("running")
         traffic, theta = learner.traffic(), learner.thresholds()
+        times = clock.gathered()
         if first:
+            write_times(self._opened, times)
             self._keep_neurons(learner.assignment, theta)
             write_ledger(self._opened, self._network, self._ledger(traffic))
             self.end("complete")
         return Result(self._out, self._accuracy, self._rate())
+
+    def _make(self, ranks: Ranks, weights: np.ndarray[Any, Any]) -> None:
+        make(self._out, self._overwrite)
+        self._store = RunStore(self._out / STORE, "w")
+        self._store.describe(self._attributes(ranks))
+        self._allocate(weights)
+        self._keep_weights(0, weights)
 
     def end(self, status: str, error: str = "") -> None:
         """Say how it ended; nothing if nothing is stored yet."""

@@ -19,7 +19,7 @@ import torch
 
 from biosim.contracts import Ranks
 from biosim.errors import DivergedError
-from biosim.ranks import OneRank, PretendRanks
+from biosim.ranks import StoppedError
 from biosim.simulation import WINDOW, Simulation
 from biosim.spiking.finalising import finalise
 from biosim.spiking.initial import start_values
@@ -32,6 +32,8 @@ from hpc.counting import Activity, CountingSink
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher
 from hpc.provenance import git_state, host, now, versions
+from hpc.rank_times import Clock, write_times
+from hpc.together import by_first, run_together, take_part
 from scenarios.spiking.checking import Checked, check
 from scenarios.spiking.schema import SpikingScenario
 
@@ -106,20 +108,20 @@ def run_spiking(
         DivergedError: a state became infinite or not a number; what was recorded is kept.
     """
     out = Path(out)
-    check_free(out, overwrite)
+    by_first(take_part(), lambda: check_free(out, overwrite))
     # In this thread: equations are parsed here, and ranks find them in the cache.
     began_s = time.perf_counter()
     checked = check(scenario)
     run = _Run(scenario, checked, out, overwrite, watcher or Silent(), began_s)
     try:
-        if scenario.run.pretend_ranks == 1:
-            result = run.of_rank(OneRank())
-        else:
-            result = PretendRanks(scenario.run.pretend_ranks).run(run.of_rank)[0]
+        result = run_together(scenario.run.pretend_ranks, scenario.run.limit_s, run.of_rank)
     except DivergedError as failure:
         message = f"{failure}; it is in {out}"
         run.end("diverged", message)
         raise DivergedError(message) from None
+    except StoppedError as failure:
+        run.end("stopped", str(failure))
+        raise
     except BaseException as failure:
         run.end("failed", str(failure) or type(failure).__name__)
         raise
@@ -165,12 +167,7 @@ class _Run:
         machine = simulation.machine
         assert machine is not None
         # Everything that can be refused has been: from here on there are results.
-        if ranks.rank == 0:
-            make(self._out, self._overwrite)
-            self._store = RunStore(self._out / STORE, "w", groups=())
-            self._store.describe(self._attributes(ranks))
-            write_neurons(self._store, *numbered(machine.layout, settings.seed), units(machine))
-        ranks.agree(False)  # no rank opens the store before it is there
+        by_first(ranks, lambda: self._make(machine, ranks))  # nobody opens it before it is there
         sink = StoreSink(
             self._out / STORE,
             asked,
@@ -180,10 +177,15 @@ class _Run:
             units(machine),
         )
         counting.store = sink
+        clock = Clock(ranks)
         try:
-            build_s, wall_s = self._advance(simulation, ranks)
+            build_s, wall_s = self._advance(simulation, clock, ranks)
         finally:
             sink.flush()
+        times = clock.gathered()
+        if ranks.rank == 0:
+            assert self._store is not None
+            write_times(self._store, times)
         counts = torch.tensor([machine.synapses, machine.synaptic_events])
         synapses, events = (int(n) for n in ranks.sum(counts))
         seconds = described.ticks * machine.layout.dt
@@ -198,6 +200,13 @@ class _Run:
             resolutions=resolutions(machine),
         )
 
+    def _make(self, machine: Machine, ranks: Ranks) -> None:
+        make(self._out, self._overwrite)
+        self._store = RunStore(self._out / STORE, "w", groups=())
+        self._store.describe(self._attributes(ranks))
+        numbers = numbered(machine.layout, self._scenario.run.seed)
+        write_neurons(self._store, *numbers, units(machine))
+
     def end(self, status: str, error: str = "", result: SpikingResult | None = None) -> None:
         """Merge what was stored and say how it ended; nothing if there is nothing yet."""
         if self._store is None:
@@ -209,13 +218,14 @@ class _Run:
         self._store.describe(said)
         self._say(status, tick)
 
-    def _advance(self, simulation: Simulation, ranks: Ranks) -> tuple[float, float]:
+    def _advance(self, simulation: Simulation, clock: Clock, ranks: Ranks) -> tuple[float, float]:
         """Return the seconds until the first tick was done, and those of all others."""
         ticks, first = self._described.ticks, ranks.rank == 0
         simulation.run_to(1)  # kernels are compiled, or read from the cache, at their first call
         ready_s = time.perf_counter()
         for tick in chain(range(WINDOW, ticks, WINDOW), (ticks,)):
-            simulation.run_to(tick)
+            with clock.running():
+                simulation.run_to(tick)
             if first:
                 self._tell(tick, ready_s)
         return ready_s - self._began_s, time.perf_counter() - ready_s

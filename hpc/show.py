@@ -13,7 +13,7 @@ from hpc.show_spiking import stored_lines
 from rules import RULES, SYNAPSE_RULES, Rule, Stack, SynapseRule, synaptic
 from rules.card import facts, parameters
 from scenarios.reading import built_in, read_tree
-from scenarios.scenario import Data, Layers, Record, Run, Table
+from scenarios.scenario import Data, Layers, Place, Record, Run, Table
 
 WIDTH = 92
 
@@ -120,6 +120,7 @@ def starter_text(name: str) -> str:
         "data": Data,
         "network": Layers,
         "run": Run,
+        "place": Place,
         "record": Record,
     }
     digits = read_tree("digits")

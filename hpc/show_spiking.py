@@ -215,6 +215,7 @@ seed = 0
 dtype = "float32"                   # or float64
 threads = 1
 pretend_ranks = 1
+limit_s = 600.0                     # seconds a rank waits for the others
 
 [record]
 spikes = true                       # all; or ["E", { population = "I", neurons = [0, 1] }]

@@ -38,7 +38,14 @@ WAY = {
     Kind.PHASE: "phase",
 }
 
-IRRELEVANT = {"run.seed", "run.evaluate_every", "run.pretend_ranks"}
+IRRELEVANT = {
+    "run.seed",
+    "run.evaluate_every",
+    "run.pretend_ranks",
+    "run.limit_s",
+    "place.strategy",
+    "place.replicas",
+}
 """Settings, beside those of `record`, that change nothing of what is learnt."""
 
 

@@ -19,7 +19,8 @@ def check_fit(scenario: Scenario, dataset: Dataset) -> None:
 
     Raises:
         ScenarioError: a given size is not that of the data, a minibatch needs more samples
-            than there are, a recorded epoch or sample does not exist, or the device is not here.
+            than there are or has no equal parts, a recorded epoch or sample does not exist, or
+            the device is not here.
     """
     layers, run, record = scenario.network, scenario.run, scenario.record
     if run.device != "cpu":
@@ -44,6 +45,11 @@ def check_fit(scenario: Scenario, dataset: Dataset) -> None:
         raise ScenarioError(
             f"run.batch_size is {run.batch_size}; {dataset.name} has {len(dataset.train)} samples "
             "to learn from: give at most that"
+        )
+    if run.batch_size % scenario.place.parts:
+        raise ScenarioError(
+            f"place.parts is {scenario.place.parts} and run.batch_size is {run.batch_size}; "
+            "expected a number of parts that divides it"
         )
 
 

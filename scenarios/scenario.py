@@ -7,9 +7,10 @@ each rule what it needs.
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,9 @@ from pydantic import (
     model_validator,
 )
 
+from biosim.errors import ScenarioError
 from biosim.network import Network
+from biosim.parts import check_parts
 from biosim.populations.activations import ActivationName
 from rules import Rule, Stack, rule_of
 from scenarios.data import Dataset, load
@@ -101,6 +104,7 @@ class Run(Table):
     device: str = Field("cpu", description="cpu, cuda, or cuda:N")
     dtype: Literal["float32", "float64"] = Field("float32", description="of activity and weights")
     pretend_ranks: int = Field(1, ge=1, le=64, description="ranks pretended in this process")
+    limit_s: float = Field(600.0, gt=0, description="seconds a rank waits for the others")
     evaluate_every: int = Field(1, ge=1, description="epochs from one evaluation to the next")
     start_from: Path | None = Field(None, description="a run whose last weights to start with")
 
@@ -110,6 +114,58 @@ class Run(Table):
         if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
             raise ValueError("expected cpu, cuda or cuda:N")
         return name
+
+
+class Place(Table):
+    """How the work is cut, and who does it.
+
+    Results depend on `parts`, and on nothing else of this table.
+    """
+
+    strategy: Literal["auto", "layers", "replicas"] = Field(
+        "auto", description="ranks share layers, or replicas of the network; auto: as parts allow"
+    )
+    parts: int = Field(1, ge=1, description="parts of a minibatch, which replicas share")
+    replicas: int | None = Field(
+        None, ge=1, description="of the network; the ranks of each share its layers"
+    )
+
+    @model_validator(mode="after")
+    def _the_strategy_agrees(self) -> Self:
+        if self.strategy == "layers" and self.replicas not in (None, 1):
+            raise ValueError(
+                f"place.replicas is {self.replicas} and place.strategy is layers, which has one: "
+                "leave one of them out"
+            )
+        if self.replicas is not None and self.parts % self.replicas:
+            raise ValueError(
+                f"place.replicas is {self.replicas} and place.parts is {self.parts}; expected a "
+                "multiple: every replica learns as many parts"
+            )
+        return self
+
+    def replicas_on(self, ranks: int) -> int:
+        """Return how many replicas there are on so many ranks.
+
+        Raises:
+            ScenarioError: the ranks cannot be dealt out to them.
+        """
+        if self.strategy == "layers":
+            return 1
+        if self.replicas is None and self.strategy == "auto":
+            return math.gcd(self.parts, ranks)
+        replicas = self.replicas or ranks
+        if ranks % replicas:
+            raise ScenarioError(
+                f"place.replicas is {replicas} and there are {ranks} ranks; expected a multiple: "
+                "every replica has as many ranks"
+            )
+        if self.parts % replicas:
+            raise ScenarioError(
+                f"place.strategy is replicas on {ranks} ranks and place.parts is {self.parts}; "
+                "expected a multiple of the ranks, or place.replicas that divides both"
+            )
+        return replicas
 
 
 class Record(Table):
@@ -142,21 +198,23 @@ class Scenario(Table):
         default_factory=lambda: rule_of({"name": "backprop"})
     )
     run: Run = Run()
+    place: Place = Place()
     record: Record = Record()
 
     def wire(self, dataset: Dataset) -> Network:
         """Return the network for this data set.
 
         Raises:
-            ScenarioError: a layer does not fit the data, the data has too few samples, or the
-                period is too short for the rule.
-            NetworkError: the rule cannot be wired this way.
+            ScenarioError: a layer does not fit the data, the data has too few samples, a
+                minibatch has no equal parts, or the period is too short for the rule.
+            NetworkError: the rule cannot be wired this way, or cannot learn in parts.
         """
         check_fit(self, dataset)
         network = self.wire_for(
             dataset.features, dataset.classes, len(dataset.train), dataset.train.x.mean(axis=0)
         )
         check_timing(self, network)
+        check_parts(network, self.place.parts)
         return network
 
     def wire_for(

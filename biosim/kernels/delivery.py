@@ -16,7 +16,11 @@ from biosim.kernels.decorators import compiled
 from biosim.kernels.prefetch import prefetch
 
 AHEAD = 8
-"""Runs whose synapses are fetched before they are needed."""
+"""Runs whose synapses are fetched before they are needed; where they begin is fetched before that,
+and where that stands before that: with many ranks nothing of a spike is in the cache."""
+
+LINES = 8
+"""Lines of one source that are fetched at most: what is longer is found by the processor."""
 
 SLOTS_A_LINE, WEIGHTS_A_LINE = 32, 16
 """Numbers that a line of the cache holds, of 2 and of 4 bytes."""
@@ -31,8 +35,17 @@ def deliver_alike(
     for g in range(ids.shape[0]):
         sources = ids[g, place, : counts[g, place]]
         for s in range(sources.shape[0]):
+            if s + 3 * AHEAD < sources.shape[0]:
+                prefetch(row, sources[s + 3 * AHEAD])
+            if s + 2 * AHEAD < sources.shape[0]:
+                run = row[sources[s + 2 * AHEAD]]
+                prefetch(start, run)
+                prefetch(run_weight, run)
             if s + AHEAD < sources.shape[0]:
-                prefetch(slot, start[row[sources[s + AHEAD]]])
+                near = sources[s + AHEAD]
+                first, last = start[row[near]], start[row[near + 1]]
+                for m in range(first, min(last, first + LINES * SLOTS_A_LINE), SLOTS_A_LINE):
+                    prefetch(slot, m)
             source = sources[s]
             for run in range(row[source], row[source + 1]):
                 weight = run_weight[run]
@@ -52,16 +65,73 @@ def deliver_each(
     for g in range(ids.shape[0]):
         sources = ids[g, place, : counts[g, place]]
         for s in range(sources.shape[0]):
+            if s + 3 * AHEAD < sources.shape[0]:
+                prefetch(row, sources[s + 3 * AHEAD])
+            if s + 2 * AHEAD < sources.shape[0]:
+                prefetch(start, row[sources[s + 2 * AHEAD]])
             if s + AHEAD < sources.shape[0]:
-                first = start[row[sources[s + AHEAD]]]
-                prefetch(slot, first)
-                prefetch(weight, first)
+                near = sources[s + AHEAD]
+                first, last = start[row[near]], start[row[near + 1]]
+                for m in range(first, min(last, first + LINES * SLOTS_A_LINE), SLOTS_A_LINE):
+                    prefetch(slot, m)
+                for m in range(first, min(last, first + LINES * WEIGHTS_A_LINE), WEIGHTS_A_LINE):
+                    prefetch(weight, m)
             source = sources[s]
             first, last = start[row[source]], start[row[source + 1]]
             targets, weights = slot[first:last], weight[first:last]
             for m in range(targets.shape[0]):
                 acc[targets[m]] += weights[m]
             events += targets.shape[0]
+    return events
+
+
+@compiled
+def deliver_single_alike(
+    ids: Any, counts: Any, place: Any, start: Any, slot: Any, run_weight: Any, acc: Any
+) -> int:
+    """Deliver as `deliver_alike` does where every source has one run, which has its number."""
+    events = 0
+    for g in range(ids.shape[0]):
+        sources = ids[g, place, : counts[g, place]]
+        for s in range(sources.shape[0]):
+            if s + 2 * AHEAD < sources.shape[0]:
+                prefetch(start, sources[s + 2 * AHEAD])
+                prefetch(run_weight, sources[s + 2 * AHEAD])
+            if s + AHEAD < sources.shape[0]:
+                first, last = start[sources[s + AHEAD]], start[sources[s + AHEAD] + 1]
+                for m in range(first, min(last, first + LINES * SLOTS_A_LINE), SLOTS_A_LINE):
+                    prefetch(slot, m)
+            source = sources[s]
+            first, last = start[source], start[source + 1]
+            weight = run_weight[source]
+            for m in range(first, last):
+                acc[slot[m]] += weight
+            events += last - first
+    return events
+
+
+@compiled
+def deliver_single_each(
+    ids: Any, counts: Any, place: Any, start: Any, slot: Any, weight: Any, acc: Any
+) -> int:
+    """Deliver as `deliver_each` does where every source has one run, which has its number."""
+    events = 0
+    for g in range(ids.shape[0]):
+        sources = ids[g, place, : counts[g, place]]
+        for s in range(sources.shape[0]):
+            if s + 2 * AHEAD < sources.shape[0]:
+                prefetch(start, sources[s + 2 * AHEAD])
+            if s + AHEAD < sources.shape[0]:
+                first, last = start[sources[s + AHEAD]], start[sources[s + AHEAD] + 1]
+                for m in range(first, min(last, first + LINES * SLOTS_A_LINE), SLOTS_A_LINE):
+                    prefetch(slot, m)
+                for m in range(first, min(last, first + LINES * WEIGHTS_A_LINE), WEIGHTS_A_LINE):
+                    prefetch(weight, m)
+            source = sources[s]
+            first, last = start[source], start[source + 1]
+            for m in range(first, last):
+                acc[slot[m]] += weight[m]
+            events += last - first
     return events
 
 

@@ -23,11 +23,13 @@ class StoreCode:
         broad: whether delays differ.
         each: whether every synapse has a weight of its own.
         wakes: the event-driven sheet that they end on, or None for clock-driven ones.
+        single: whether every source has one run, so that there is no table of rows.
     """
 
     broad: bool
     each: bool
     wakes: int | None = None
+    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,11 @@ class Program:
         prefix = f"store{i}"
         weights = "weight" if store.each else "run_weight"
         how = "each" if store.each else "alike"
+        if store.single:
+            names = ["delay", "start", "slot", weights]
+            delay, *synapses = [*self._take(prefix, names), *self._take("shard", ["acc"])]
+            at = f"(tick - {delay}) % depth"
+            return [f"events += deliver_single_{how}(ids, counts, {at}, {', '.join(synapses)})"]
         row, start, slot, weight = self._take(prefix, ["row", "start", "slot", weights])
         (acc,) = self._take("shard" if store.wakes is None else f"own{store.wakes}", ["acc"])
         if not store.broad and store.wakes is None:

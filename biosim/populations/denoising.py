@@ -26,7 +26,7 @@ from biosim.events import NEVER, Event, Mode, Presentation, Tick, Window
 from biosim.locality import Offers
 from biosim.network import NetworkError, Projection
 from biosim.populations.site import Site, require
-from biosim.populations.synapses import Synapses
+from biosim.populations.synapses import Synapses, Wake, learn
 from biosim.wiring import Dense, kaiming
 
 RECEPTORS = ("image", "target", "state")
@@ -120,7 +120,7 @@ class DenoisingActor:
         self._outlets = site.outlets().get("state", [])
         self._noiseless = [phase.name in model.noiseless for phase in site.network.phases]
         self._noise = Draws(site.seed, f"noise/{name}")
-        self._drawn: dict[int, _Drawn] = {}
+        self._drawn: dict[tuple[int, int], _Drawn] = {}
         self.waiting: dict[Presentation, dict[str, Tensor]] = {}
         self.probed: list[Tensor] = []
 
@@ -180,6 +180,7 @@ class DenoisingActor:
         apical_both = (apical_joint * gain_joint) @ self.joint.weight
         split = self._model.branch[0]
         ones = torch.ones_like(apical_out)
+        wakes = []
         for synapses, pre, apical, gain in (
             (self.out, joint, apical_out, ones),
             (self.joint, both, apical_joint, gain_joint),
@@ -187,8 +188,9 @@ class DenoisingActor:
             (self.state, state, apical_both[:, split:], gain_both[:, split:]),
         ):
             post = {"apical": lambda value=apical: value, "gain": lambda value=gain: value}
-            synapses.learn(pre, post, {"progress": lambda: self._site.course.progress(at)})
-        self._count(len(label))
+            progress = {"progress": lambda: self._site.course.progress(at)}
+            wakes.append(Wake(synapses, pre, post, progress))
+        self._count(len(label), learn(wakes, at, self._site.share))
 
     def _answer(
         self, now: Tick, at: Presentation, arrived: dict[str, Tensor], out: list[Event]
@@ -217,25 +219,27 @@ class DenoisingActor:
         many does not change a value.
         """
         purpose = 2 * int(at.mode != Mode.LEARN) + int(first)
-        drawn = self._drawn.get(purpose)
+        drawn = self._drawn.get((purpose, at.part))
         if drawn is None or not drawn.covers(at, rows):
             left = self._site.course.batches - at.batch if at.mode == Mode.LEARN else 1
             ahead = max(1, min(left, STRETCH // rows))
             batches = np.arange(at.batch, at.batch + ahead, dtype=np.uint64)
-            entities = (batches[:, None] << np.uint64(32)) + np.arange(rows, dtype=np.uint64)
+            places = np.arange(at.part * rows, (at.part + 1) * rows, dtype=np.uint64)
+            entities = (batches[:, None] << np.uint64(32)) + places
             classes = self._site.population.size
             values = self._noise.normal(entities.ravel(), classes, 4 * at.epoch + purpose)
             noise = torch.from_numpy(values.reshape(len(batches), rows, classes)).to(like)
-            drawn = self._drawn[purpose] = _Drawn(at.epoch, at.batch, noise)
+            drawn = self._drawn[purpose, at.part] = _Drawn(at.epoch, at.batch, noise)
         return drawn.noise[at.batch - drawn.batch, :rows]
 
-    def _count(self, rows: int) -> None:
+    def _count(self, rows: int, learned: bool) -> None:
         count = self._site.count
         sizes = [s.weight.numel() for s in (self.image, self.state, self.joint, self.out)]
         count.forward += rows * sum(sizes)
         count.feedback += rows * (sizes[2] + sizes[3])
         count.plasticity += rows * sum(sizes)
-        count.updated(0)
+        if learned:
+            count.updated(0)
 
 
 STRETCH = 8192

@@ -26,6 +26,7 @@ from biosim.populations.activations import (
     centred_unit,
 )
 from biosim.populations.site import Site, require
+from biosim.populations.synapses import Wake, learn
 
 RECEPTORS = ("basal", "apical", "target")
 SENT_FORWARD = ("activity", "direction", "contrast", "goodness")
@@ -268,7 +269,7 @@ class GradedActor:
             "goodness": partial(self._variable, "goodness", visit),
             "progress": partial(self._site.course.progress, at),
         }
-        learned = False
+        wakes = []
         for projection, synapses in self.synapses.items():
             plasticity = synapses.plasticity
             if (
@@ -279,9 +280,8 @@ class GradedActor:
             ):
                 pre = visit.pre[projection]
                 self._site.count.plasticity += pre.shape[0] * synapses.weight.numel()
-                synapses.learn(pre, post, signals)
-                learned = True
-        if learned:
+                wakes.append(Wake(synapses, pre, post, signals))
+        if learn(wakes, at, self._site.share):
             self._site.count.updated(now - visit.tick, self.updates - visit.updates)
             self.updates += 1
 

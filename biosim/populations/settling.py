@@ -5,6 +5,8 @@ a nudge beta of the output towards the label F = E + beta |y - s|^2 / 2; every u
 ds/dt = -dF/ds. One step takes one tick, which is the delay of a synapse, so that all
 populations step together from each other's states of the tick before.
 
+The parts of a minibatch relax side by side, each by itself.
+
 The order within a tick: arrivals first, then the phase's beginning, then the step. At the
 arrival of `end`, a population has the states that its neighbours sent in the last step and its
 own state of that same step: correlations are of equal send ticks.
@@ -24,6 +26,7 @@ from biosim.locality import Offers
 from biosim.network import NetworkError, Projection
 from biosim.populations.activations import ACTIVATIONS, GAINS, ActivationName
 from biosim.populations.site import Site, require
+from biosim.populations.synapses import Wake, learn
 
 RECEPTORS = ("basal", "apical", "target", "phase")
 OFFERS = Offers(("settled",), ("settled",), ("polarity", "progress"), ("settled",))
@@ -60,6 +63,13 @@ class Settling:
     beta: float = 0.5
     persistent: bool = False
 
+    @property
+    def uncut(self) -> str | None:
+        """Why minibatches cannot be learnt in parts; None if they can."""
+        if not self.persistent:
+            return None
+        return "keeps the state of every sample, which may be in another part the next time"
+
     def actor(self, site: Site) -> SettlingActor:
         """Return the actor of a population of this kind."""
         return SettlingActor(self, site)
@@ -83,13 +93,32 @@ class Settling:
             raise NetworkError(f"population {name!r} cannot settle with a softmax")
 
 
+class _Relaxation:
+    """What a population keeps of one minibatch, or of a part of it, while it settles."""
+
+    def __init__(self) -> None:
+        self.state: Tensor | None = None
+        self.drive: Tensor | None = None
+        self.label: Tensor | None = None
+        self.arrived: dict[int, tuple[Tensor, Tensor]] = {}
+        """What came last on each projection: the payload, and the drive it gives."""
+        self.left = 0
+        self.at: Presentation | None = None
+        self.next_tick: Tick = NEVER
+        self.nudge: Tensor | None = None
+        self.samples: Tensor | None = None
+        self.free_tick: Tick = 0
+
+    def held_bytes(self) -> int:
+        kept = [self.state, self.label]
+        kept += [tensor for pair in self.arrived.values() for tensor in pair]
+        return sum(tensor.nbytes for tensor in kept if tensor is not None)
+
+
 class SettlingActor:
     """A settling population with the synapses that end on it."""
 
-    state_names: ClassVar[tuple[str, ...]] = (
-        "synapses", "state", "drive", "label", "arrived", "left", "at", "next_tick", "kept",
-        "nudge", "free_tick", "samples", "probed",
-    )  # fmt: skip
+    state_names: ClassVar[tuple[str, ...]] = ("synapses", "relaxing", "kept", "probed")
 
     def __init__(self, model: Settling, site: Site) -> None:
         self._site = site
@@ -109,23 +138,14 @@ class SettlingActor:
                     f"phase {NUDGED!r} has polarity {phase.polarity}; expected two signs, whose "
                     "correlations are compared"
                 )
-        self.state: Tensor | None = None
-        self.drive: Tensor | None = None
-        self.label: Tensor | None = None
-        self.arrived: dict[int, tuple[Tensor, Tensor]] = {}
-        """What came last on each projection: the payload, and the drive it gives."""
-        self.left = 0
-        self.at: Presentation | None = None
-        self.next_tick: Tick = NEVER
+        self.relaxing: dict[int, _Relaxation] = {}
+        """By the part of the minibatch; one minibatch settles at a time."""
         self.kept: Tensor | None = None
-        self.nudge: Tensor | None = None
-        self.samples: Tensor | None = None
-        self.free_tick: Tick = 0
         self.probed: list[Tensor] = []
 
     def next_wake(self) -> Tick:
         """Return the tick of the next step, or NEVER between presentations."""
-        return self.next_tick if self.left else NEVER
+        return min((each.next_tick for each in self.relaxing.values() if each.left), default=NEVER)
 
     def advance(self, window: Window, inbox: list[Event]) -> list[Event]:
         """Take in what arrives, begin phases, and step once a tick."""
@@ -141,10 +161,16 @@ class SettlingActor:
             for event in events:
                 if event.kind == Kind.PHASE:
                     self._begin(tick, event, out)
-            if self.left and self.next_tick <= tick:
-                self._step(tick, out)
-        if self.state is not None and self.at is not None and self.at.mode == Mode.LEARN:
-            self._site.count.held(self._held_bytes())
+            for each in self.relaxing.values():
+                if each.left and each.next_tick <= tick:
+                    self._step(tick, each, out)
+        learning = [
+            each
+            for each in self.relaxing.values()
+            if each.state is not None and each.at is not None and each.at.mode == Mode.LEARN
+        ]
+        if learning:
+            self._site.count.held(sum(each.held_bytes() for each in learning))
         return out
 
     def parameters(self) -> dict[str, dict[str, Tensor]]:
@@ -158,11 +184,14 @@ class SettlingActor:
         probed, self.probed = torch.cat(self.probed), []
         return probed
 
+    def _of(self, at: Presentation) -> _Relaxation:
+        return self.relaxing.setdefault(at.part, _Relaxation())
+
     def _take(self, event: Event) -> None:
-        payload = event.payload
+        payload, relaxing = event.payload, self._of(event.presentation)
         assert payload is not None
         if self._receptor[event.projection] == "target":
-            self.label = payload
+            relaxing.label = payload
             return
         synapses = self.synapses.get(event.projection)
         drive = payload
@@ -170,118 +199,117 @@ class SettlingActor:
             drive = synapses.drive(payload)
             if event.presentation.mode == Mode.LEARN:
                 self._site.count.forward += payload.shape[0] * synapses.weight.numel()
-        self.arrived[event.projection] = (payload, drive)
+        relaxing.arrived[event.projection] = (payload, drive)
 
     def _begin(self, tick: Tick, event: Event, out: list[Event]) -> None:
-        at = self.at = event.presentation
+        at, relaxing = event.presentation, self._of(event.presentation)
         phase = self._phases[at.phase]
-        self.left, self.next_tick = phase.ticks, tick
+        relaxing.at, relaxing.left, relaxing.next_tick = at, phase.ticks, tick
         if phase.name == FREE:
-            self._start(tick, event, out)
+            self._start(tick, event, relaxing, out)
         elif phase.name == NUDGED:
-            self._nudge(phase.polarity)
+            self._nudge(phase.polarity, relaxing)
         else:
-            self.left = 0
             if phase.name == END:
-                self._learn(tick, at)
+                self._learn(tick, at, relaxing)
             elif phase.name == READ:
-                assert self.state is not None
+                assert relaxing.state is not None
                 # The drive still tells apart units whose states are clipped to the same value.
                 for outlet in self._outlets.get("answer", ()):
-                    outlet.send(tick, at, self.drive, out)
+                    outlet.send(tick, at, relaxing.drive, out)
                 if at.mode == Mode.PROBE:
-                    self.probed.append(self._rho(self.state))
-            self.state = self.drive = self.label = self.nudge = None
-            self.arrived = {}
+                    self.probed.append(self._rho(relaxing.state))
+            del self.relaxing[at.part]
 
-    def _start(self, tick: Tick, event: Event, out: list[Event]) -> None:
+    def _start(self, tick: Tick, event: Event, relaxing: _Relaxation, out: list[Event]) -> None:
         assert event.payload is not None
-        self.samples = event.payload.long()
-        rows = len(self.samples)
+        relaxing.samples = event.payload.long()
+        rows = len(relaxing.samples)
         size = self._site.population.size
         like = next(iter(self.synapses.values())).weight
-        self.state = torch.zeros(rows, size, dtype=like.dtype, device=like.device)
+        relaxing.state = torch.zeros(rows, size, dtype=like.dtype, device=like.device)
         if self._model.persistent and event.presentation.mode == Mode.LEARN:
             if self.kept is None:
                 self.kept = like.new_zeros(self._site.course.samples, size)
-            self.state = self.kept[self.samples]
+            relaxing.state = self.kept[relaxing.samples]
             # The first tick tells the neighbours where this population starts.
-            self._send_rate(tick, event.presentation, out)
-            self.left, self.next_tick = self.left - 1, tick + 1
+            self._send_rate(tick, relaxing, out)
+            relaxing.left, relaxing.next_tick = relaxing.left - 1, tick + 1
 
-    def _nudge(self, polarity: tuple[int, ...]) -> None:
-        assert self.state is not None
+    def _nudge(self, polarity: tuple[int, ...], relaxing: _Relaxation) -> None:
+        assert relaxing.state is not None
         times = len(polarity)
         if self._model.persistent and self.kept is not None:
-            self.kept[self.samples] = self.state
-        rows = self.state.shape[0]
-        self.state = self.state.repeat(times, 1)
-        self.arrived = {
+            self.kept[relaxing.samples] = relaxing.state
+        rows = relaxing.state.shape[0]
+        relaxing.state = relaxing.state.repeat(times, 1)
+        relaxing.arrived = {
             i: (payload.repeat(times, 1), drive.repeat(times, 1))
-            for i, (payload, drive) in self.arrived.items()
+            for i, (payload, drive) in relaxing.arrived.items()
         }
-        if self.label is not None:
-            self.label = self.label.repeat(times)
-            self.nudge = (
-                torch.tensor(polarity, dtype=self.state.dtype, device=self.state.device)
+        if relaxing.label is not None:
+            relaxing.label = relaxing.label.repeat(times)
+            relaxing.nudge = (
+                torch.tensor(polarity, dtype=relaxing.state.dtype, device=relaxing.state.device)
                 .mul(self._model.beta)
                 .repeat_interleave(rows)
                 .unsqueeze(1)
             )
-        self.free_tick = self.next_tick
+        relaxing.free_tick = relaxing.next_tick
 
-    def _step(self, tick: Tick, out: list[Event]) -> None:
-        state, at = self.state, self.at
+    def _step(self, tick: Tick, relaxing: _Relaxation, out: list[Event]) -> None:
+        state = relaxing.state
         assert state is not None
-        assert at is not None
         drive: Tensor | None = None
-        for projection in sorted(self.arrived):  # a fixed order of summation
-            more = self.arrived[projection][1]
+        for projection in sorted(relaxing.arrived):  # a fixed order of summation
+            more = relaxing.arrived[projection][1]
             drive = more if drive is None else drive + more
         if drive is None:
             drive = torch.zeros_like(state)
-        self.drive = drive
+        relaxing.drive = drive
         if not self._clips:
             drive = drive * self._slope(self._rho(state))
         change = drive - state
-        if self.nudge is not None and self.label is not None:
+        if relaxing.nudge is not None and relaxing.label is not None:
             error = state.neg()
-            error[torch.arange(len(state), device=state.device), self.label.long()] += 1.0
-            change = change + self.nudge * error
+            rows = torch.arange(len(state), device=state.device)
+            error[rows, relaxing.label.long()] += 1.0
+            change = change + relaxing.nudge * error
         state = state + change * self._model.step
-        self.state = state.clamp_(0.0, 1.0) if self._clips else state
-        self._send_rate(tick, at, out)
-        self.left -= 1
-        self.next_tick = tick + 1
+        relaxing.state = state.clamp_(0.0, 1.0) if self._clips else state
+        self._send_rate(tick, relaxing, out)
+        relaxing.left -= 1
+        relaxing.next_tick = tick + 1
 
-    def _send_rate(self, tick: Tick, at: Presentation, out: list[Event]) -> None:
-        assert self.state is not None
-        rate = self._rho(self.state)
+    def _send_rate(self, tick: Tick, relaxing: _Relaxation, out: list[Event]) -> None:
+        assert relaxing.state is not None
+        assert relaxing.at is not None
+        rate = self._rho(relaxing.state)
         for outlet in self._outlets.get("rate", ()):
-            outlet.send(tick, at, rate, out)
+            outlet.send(tick, relaxing.at, rate, out)
 
-    def _learn(self, tick: Tick, at: Presentation) -> None:
-        assert self.state is not None
-        rate = self._rho(self.state)
+    def _learn(self, tick: Tick, at: Presentation, relaxing: _Relaxation) -> None:
+        assert relaxing.state is not None
+        rate = self._rho(relaxing.state)
         half = rate.shape[0] // 2
         signs = rate.new_ones(rate.shape[0], 1)
         signs[half:] = -1.0
+        wakes = []
         for projection, synapses in self.synapses.items():
             if synapses.plasticity is None:
                 continue
-            pre = self.arrived[projection][0]
+            pre = relaxing.arrived[projection][0]
             self._site.count.plasticity += pre.shape[0] * synapses.weight.numel()
-            synapses.learn(
-                pre,
-                {"settled": lambda: rate},
-                {
-                    "polarity": lambda: signs,
-                    "progress": lambda: self._site.course.progress(at),
-                },
+            wakes.append(
+                Wake(
+                    synapses,
+                    pre,
+                    {"settled": lambda: rate},
+                    {
+                        "polarity": lambda: signs,
+                        "progress": lambda: self._site.course.progress(at),
+                    },
+                )
             )
-        self._site.count.updated(tick - self.free_tick)
-
-    def _held_bytes(self) -> int:
-        kept = [self.state, self.label]
-        kept += [tensor for pair in self.arrived.values() for tensor in pair]
-        return sum(tensor.nbytes for tensor in kept if tensor is not None)
+        if learn(wakes, at, self._site.share):
+            self._site.count.updated(tick - relaxing.free_tick)

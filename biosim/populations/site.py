@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -14,6 +14,7 @@ from biosim.events import Course, Event, Kind, Mode, Presentation, Tick
 from biosim.ledger import LayerCount
 from biosim.locality import Offers
 from biosim.network import Network, NetworkError, Population, Projection
+from biosim.parts import Share
 from biosim.populations.synapses import Synapses
 from biosim.wiring import Dense, Tied
 
@@ -30,6 +31,7 @@ class Site:
         device: where tensors lie.
         dtype: of activity and weights.
         count: the ledger's counts of this population.
+        share: the parts of every minibatch that it learns from.
     """
 
     network: Network
@@ -39,6 +41,7 @@ class Site:
     device: torch.device
     dtype: torch.dtype
     count: LayerCount
+    share: Share = field(default_factory=Share)
 
     @property
     def population(self) -> Population:

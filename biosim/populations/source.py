@@ -52,7 +52,7 @@ class Reel(NamedTuple):
         order: (n,) positions of samples, in the order of presentation.
         mode: why they are presented.
         epoch: the epoch of the presentations.
-        batch_size: rows a minibatch; the last may have fewer.
+        batch_size: rows a minibatch; the last may have fewer, unless it is learnt.
         period: ticks from one minibatch to the next; None waits until the network is quiet.
         phases: positions of the phases that take place.
     """
@@ -72,7 +72,11 @@ class Reel(NamedTuple):
 
 
 class SourceActor:
-    """Presents the reel that it was given."""
+    """Presents the reel that it was given, or its replica's share of it.
+
+    Of what is learnt, every replica presents its parts of each minibatch; of what is answered,
+    whole minibatches in turn; what is probed belongs to the first.
+    """
 
     state_names: ClassVar[tuple[str, ...]] = ("reel", "batch", "due", "next_start", "encoder")
 
@@ -81,6 +85,7 @@ class SourceActor:
         self._outlets = site.outlets()
         self._phases = site.network.phases
         self._count = site.count
+        self._share = site.share
         self.reel: Reel | None = None
         self.batch = 0
         self.next_start: Tick = NEVER
@@ -88,8 +93,11 @@ class SourceActor:
 
     def present(self, reel: Reel, now: Tick) -> None:
         """Begin with this reel at the next window, which starts at `now` or later."""
-        self.reel, self.batch, self.due = reel, 0, []
+        self.reel, self.due = reel, []
+        self.batch = 0 if reel.mode == Mode.LEARN else self._share.replica
         self.next_start = WHEN_QUIET if reel.period is None else now
+        if self.batch and (reel.mode == Mode.PROBE or self._is_over(reel)):
+            self.next_start = NEVER
 
     def next_wake(self) -> Tick:
         """Return the tick of the next phase or minibatch, or WHEN_QUIET between minibatches."""
@@ -100,7 +108,7 @@ class SourceActor:
         out: list[Event] = []
         for event in inbox:
             assert event.payload is not None
-            self.encoder.listen(self._samples(event.presentation.batch), event.payload)
+            self.encoder.listen(self._samples(event.presentation), event.payload)
         # A source that waits for quiet is woken without any event.
         if self.next_start == WHEN_QUIET and not inbox and not self.due:
             self._start(window.start)
@@ -125,8 +133,8 @@ class SourceActor:
         for phase in reel.phases:
             self.due.append((tick + self._phases[phase].start, phase, self.batch))
         self.due.sort()
-        self.batch += 1
-        if self.batch * reel.batch_size >= len(reel.order):
+        self.batch += self._share.replicas if reel.mode == Mode.ANSWER else 1
+        if self._is_over(reel):
             self.next_start = NEVER
         else:
             self.next_start = WHEN_QUIET if reel.period is None else tick + reel.period
@@ -134,8 +142,12 @@ class SourceActor:
     def _send(self, now: Tick, phase: int, batch: int, out: list[Event]) -> None:
         reel = self.reel
         assert reel is not None
-        samples = self._samples(batch)
-        at = Presentation(reel.epoch, batch, phase, reel.mode)
+        for part in self._share.own if reel.mode == Mode.LEARN else (0,):
+            at = Presentation(reel.epoch, batch, phase, reel.mode, part)
+            self._send_part(now, at, reel, out)
+
+    def _send_part(self, now: Tick, at: Presentation, reel: Reel, out: list[Event]) -> None:
+        samples, phase = self._samples(at), at.phase
         if reel.mode == Mode.LEARN and phase == reel.phases[0]:
             self._count.samples += len(samples)
         x, y = reel.x.index_select(0, samples), reel.y.index_select(0, samples)
@@ -146,10 +158,15 @@ class SourceActor:
                 if payload is not None:
                     outlet.send(now, at, payload, out)
 
-    def _samples(self, batch: int) -> Tensor:
+    def _is_over(self, reel: Reel) -> bool:
+        return self.batch * reel.batch_size >= len(reel.order)
+
+    def _samples(self, at: Presentation) -> Tensor:
         reel = self.reel
         assert reel is not None
-        return reel.order[batch * reel.batch_size : (batch + 1) * reel.batch_size]
+        rows = reel.batch_size // (self._share.parts if at.mode == Mode.LEARN else 1)
+        first = at.batch * reel.batch_size + at.part * rows
+        return reel.order[first : first + rows]
 
 
 class Plain:

@@ -17,11 +17,18 @@ from biosim.network import NetworkError
 from biosim.spiking import building
 from biosim.spiking.building import Scales, Wires, store_arrays
 from biosim.spiking.layout import Layout
+from biosim.spiking.numbers import Numbers
 from biosim.spiking.rings import Rings, untouched
 from biosim.spiking.shard import Arrays, Shard, padded
 from biosim.spiking.synapses import PlasticSynapses, greatest_effect
 from biosim.wiring.rows import absolute_sums
 from biosim.wiring.values import Listed
+
+NUMBERED = (
+    ("own", "gid"), ("source", "number"), ("source", "listed"), ("plastic", "first"),
+    ("plastic", "end"),
+)  # fmt: skip
+"""Arguments that are numbers of neurons that the rank owns."""
 
 EXPONENTS = 2200
 """Powers of two that a float64 may have, and some."""
@@ -93,6 +100,36 @@ class Binding:
         synapse = self._layout.sparse(synapses.plastic.projection).synapse
         assert synapse is not None
         return synapse.delay_post
+
+    def renumber(self, numbers: Numbers) -> None:
+        """Take a rank's own numbers of neurons in place of those in the whole network."""
+        for name, value in self.arguments.items():
+            part, _, rest = name.partition("_")
+            kind = part.rstrip("0123456789")
+            if rest == self._by_source(part):
+                self.arguments[name] = numbers.rows(value)
+            elif rest == "run_weight" and self._by_source(part) == "start":
+                self.arguments[name] = value[numbers.kept]
+            elif (kind, rest) in NUMBERED:
+                found = numbers.of(value)
+                self.arguments[name] = found if kind == "plastic" else found.astype(np.uint32)
+        for synapses in self.plastic:
+            synapses.renumber(numbers)
+
+    def wanted(self) -> npt.NDArray[np.bool_]:
+        """Return whether a neuron has synapses here: (emitting,)."""
+        wanted = np.zeros(self._layout.emitting, dtype=bool)
+        for name, value in self.arguments.items():
+            part, _, rest = name.partition("_")
+            if rest == self._by_source(part):
+                wanted |= value[1:] > value[:-1]
+        return wanted
+
+    def _by_source(self, part: str) -> str:
+        """Return which array of synapses has a place for every source; "" for other parts."""
+        if not part.startswith(("store", "plastic")):
+            return ""
+        return "row" if f"{part}_row" in self.arguments else "start"
 
     def state(self) -> Arrays:
         """Return every array that the program changes, by name; not copies."""
@@ -166,8 +203,9 @@ class Binding:
         for prefix in (*stores, *(f"plastic{n}" for n in range(len(self.plastic)))):
             if f"{prefix}_delays" in self.arguments:
                 self.arguments[f"{prefix}_cursor"] = untouched(rings.ids.shape, np.int32)
-            runs = len(self.arguments[f"{prefix}_start"]) - 1
-            self.arguments[f"{prefix}_due"] = np.empty(runs, dtype=np.int64)
+            if f"{prefix}_row" in self.arguments:
+                runs = len(self.arguments[f"{prefix}_start"]) - 1
+                self.arguments[f"{prefix}_due"] = np.empty(runs, dtype=np.int64)
 
     def _drawn(self, seed: int) -> tuple[list[DrawCode], list[Arrays]]:
         codes, arrays = [], []

@@ -141,8 +141,13 @@ def static_stores(
             slot = shard.slot[sheet, receptor] + place.start
             parts.append(wires.part(i, shard, slot, scales[sheet, receptor]))
         rows = build_rows(parts, layout.emitting, shard.sums)
-        codes.append(StoreCode(steady == 0.0, each, wakes))
+        single = steady > 0.0 and wakes is None and rows.single
+        codes.append(StoreCode(steady == 0.0, each, wakes, single))
         made = store_arrays(rows, steady)
+        if single:
+            del made["row"]
+            made["start"], of_runs = rows.runs_of_sources()
+            made |= {} if of_runs is None else {"run_weight": of_runs}
         longest = max(longest, made["most"])
         arrays.append(made)
     return codes, arrays, longest

@@ -31,6 +31,7 @@ and, in `initial`, constants.
 class InShard:
     """A population that is advanced together with all others of the kind, by a shard."""
 
+    uncut: ClassVar[str] = "spikes, and is driven row after row"
     settable: ClassVar[tuple[str, ...] | None] = None
     """What adapters may set; None for any parameter of the equations."""
 
@@ -59,6 +60,7 @@ class Adapter:
     Spiking populations are joined to adapters by projections without weights, neuron by neuron.
     """
 
+    uncut: ClassVar[str] = "meets spikes row after row"
     to_spikes: ClassVar[str | None] = None
     """The variable that spiking populations, and they only, may get."""
     from_spikes: ClassVar[str | None] = None
@@ -102,6 +104,7 @@ class PoissonSource(InShard):
         rate: a value, an expression, or an array (N,).
     """
 
+    uncut: ClassVar[str] = "spikes, and is driven row after row"
     settable: ClassVar[tuple[str, ...]] = ("rate",)
 
     rate: Value
@@ -116,6 +119,7 @@ class SpikeList(InShard):
         ticks: (n_spikes,) tick of each spike, not decreasing.
     """
 
+    uncut: ClassVar[str] = "spikes, and is driven row after row"
     settable: ClassVar[tuple[str, ...]] = ()
 
     indices: npt.NDArray[np.int64]

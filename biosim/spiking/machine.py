@@ -13,12 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from biosim.contracts import Ranks
 from biosim.errors import DivergedError
-from biosim.events import Event, Kind, Mode, Presentation, Tick, Window
+from biosim.events import Event, Tick, Window
 from biosim.kernels.compiled import module_of
 from biosim.kernels.emit import Precision
 from biosim.kernels.program import Program
@@ -29,6 +28,8 @@ from biosim.spiking.description import PoissonSource
 from biosim.spiking.heard import heard
 from biosim.spiking.initial import set_initial
 from biosim.spiking.layout import Layout
+from biosim.spiking.numbers import Numbers
+from biosim.spiking.packets import NOWHERE, Packets
 from biosim.spiking.recording import NullSink, Recording, Sink
 from biosim.spiking.rings import Rings
 from biosim.spiking.samples import Samples
@@ -36,8 +37,6 @@ from biosim.spiking.shard import Shard
 from biosim.spiking.snapshots import Joined, Snapshots
 from biosim.spiking.steps import Steps
 from biosim.spiking.told import checked_spikes
-
-_NOWHERE = Presentation(0, 0, 0, Mode.ANSWER)
 
 
 class Machine:
@@ -84,8 +83,15 @@ class Machine:
         bindings = [Binding(layout, wires, shard, self.scales, seed) for shard in self.shards]
         self._lookahead = layout.network.shortest_delay
         most = max(shard.emitting for shard in self.shards)
+        self._numbers: Numbers | None = None
+        self.packets: Packets | None = None
         if ranks.size > 1:
-            most = layout.emitting
+            wanted = np.any([binding.wanted() for binding in bindings], axis=0)
+            self._numbers = Numbers(layout, ranks.rank, ranks.size, wanted)
+            self.packets = Packets(layout, ranks, wanted, self._numbers)
+            for binding in bindings:
+                binding.renumber(self._numbers)
+            most = len(self._numbers.kept)
         longest = max(binding.longest for binding in bindings)
         self.rings = Rings(threads, longest + window + 1, most)
         self._barrier = np.zeros(32, dtype=np.int64)
@@ -126,13 +132,14 @@ class Machine:
         """
         remote = len(self.shards)
         told: dict[Tick, list[Event]] = {}
+        packets = []
         for event in inbox:
             if event.projection >= 0:
                 told.setdefault(event.tick, []).append(event)
-                continue
-            assert event.payload is not None
-            ticks, numbers = event.payload.numpy()
-            self.rings.put(remote, ticks, numbers)
+            else:
+                packets.append(event)
+        if self.packets is not None:
+            self.packets.put(packets, self.rings, remote)
         self.rings.clear(remote, window.start, window.end)
         if window.start == 0:
             self._weights.hand_over(0, self._sink)
@@ -149,19 +156,11 @@ class Machine:
             self.now = piece.end
             self._weights.hand_over(self.now, self._sink)
             self._sink.commit(self.now)
-        if self._ranks.size == 1 and not self.layout.heard:
-            return []
-        ticks, numbers = self._spikes(window)
-        if not len(ticks):
-            return []
-        payload = torch.from_numpy(np.stack([ticks, numbers]))
-        here = self._ranks.rank
-        actors = len(self.layout.network.populations)
-        return [
-            Event(window.end, Kind.SPIKE, actors + here, actors + r, -1, _NOWHERE, payload)
-            for r in range(self._ranks.size)
-            if r != here
-        ] + heard(self.layout, actors + here, _NOWHERE, ticks, numbers)
+        sent = [] if self.packets is None else self.packets.sent(self.rings, window)
+        if self.layout.heard:
+            me = len(self.layout.network.populations) + self._ranks.rank
+            sent += heard(self.layout, me, NOWHERE, *self._spikes(window))
+        return sent
 
     def next_wake(self) -> Tick:
         """Return the next tick: neurons move by themselves."""
@@ -261,7 +260,10 @@ class Machine:
         for shard, binding in zip(self.shards, self._bindings, strict=True):
             lo, hi = shard.slices[at]
             mine = (who >= lo) & (who < hi)
-            binding.tell(which, when[mine], (who[mine] + number).astype(np.uint32))
+            numbers = who[mine] + number
+            if self._numbers is not None:
+                numbers = self._numbers.of(numbers)
+            binding.tell(which, when[mine], numbers.astype(np.uint32))
 
     def weights(self, projection: str) -> Joined:
         """Return sources, targets and variables of the synapses of a projection that learns.
@@ -366,10 +368,11 @@ class Machine:
         )
 
     def _spikes(self, window: Window) -> tuple[npt.NDArray[np.int64], ...]:
-        """Return (ticks, numbers) of the window's spikes, by tick on each thread."""
+        """Return (ticks, numbers in the whole network) of the window's spikes, by thread."""
         found = [self.rings.taken(t, *window) for t in range(len(self.shards))]
         ticks = np.concatenate([part[0] for part in found])
-        return ticks, np.concatenate([part[1] for part in found])
+        numbers = np.concatenate([part[1] for part in found])
+        return ticks, numbers if self._numbers is None else self._numbers.whole(numbers)
 
     def _hand_over(self, window: Window) -> None:
         network = self.layout.network

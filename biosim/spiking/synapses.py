@@ -21,6 +21,7 @@ from biosim.network import NetworkError
 from biosim.spiking.building import Scales, Wires
 from biosim.spiking.initial import start_values
 from biosim.spiking.layout import Layout, Plastic, trace_name
+from biosim.spiking.numbers import Numbers
 from biosim.spiking.shard import KINDS, Arrays, Shard
 from biosim.wiring import AllToAll
 from biosim.wiring.rows import Part, build_rows
@@ -68,6 +69,7 @@ class PlasticSynapses:
     ) -> None:
         self.layout, self.plastic, self.number = layout, plastic, number
         self._shard = shard
+        self._kept: npt.NDArray[np.uint32] | None = None
         i, code = plastic.projection, plastic.code
         self._target = layout.ends(i)[1]
         self._sheet, place = shard.within(self._target)
@@ -99,9 +101,15 @@ class PlasticSynapses:
         rows, place = self.rows, self._shard.within(self._target)[1]
         source = self.layout.ends(self.plastic.projection)[0]
         per_source = np.diff(rows.start[rows.row])
-        sources = np.repeat(np.arange(self.layout.emitting), per_source) - self.layout.first[source]
+        numbers = np.arange(self.layout.emitting) if self._kept is None else self._kept
+        sources = np.repeat(numbers, per_source) - self.layout.first[source]
         targets = rows.slot.astype(np.int64) - place.start + self._shard.slices[self._target][0]
         return sources.astype(np.uint32), targets.astype(np.uint32)
+
+    def renumber(self, numbers: Numbers) -> None:
+        """Take a rank's own numbers of neurons; see `Binding.renumber`."""
+        self.rows.row = self.arguments["row"] = numbers.rows(self.rows.row)
+        self._kept = numbers.kept
 
     def catch_up(self, tick: int) -> None:
         """Let all rows catch up with what happened before a tick, so that they can be read."""

@@ -20,6 +20,7 @@ from biosim.draws import Draws
 from biosim.events import Course, Event, Mode, Window
 from biosim.ledger import LedgerTotals
 from biosim.network import Network, NetworkError, Projection
+from biosim.parts import check_parts
 from biosim.populations.site import Site
 from biosim.ranks import OneRank, PretendRanks
 from biosim.simulation import Simulation
@@ -53,6 +54,8 @@ class Plan:
         delays: 0 for the network's own delays; other numbers stand for other delays, which it
             gets if it takes them.
         seed: of every random number.
+        parts: in which a minibatch is learnt, if its rows and the network can be cut so.
+        replicas: of the network, that share them; 1 on one rank.
     """
 
     epochs: int = 2
@@ -60,20 +63,28 @@ class Plan:
     pause: int | None = None
     delays: int = 0
     seed: int = 0
+    parts: int = 1
+    replicas: int = 1
 
 
 def plans(
-    epochs: tuple[int, int] = (1, 2), pauses: Sequence[int | None] = (None, 0, 2)
+    epochs: tuple[int, int] = (1, 2),
+    pauses: Sequence[int | None] = (None, 0, 2),
+    # Some of them leave samples over, one presents a single minibatch.
+    batch_sizes: Sequence[int] = (5, 8, 12, 24),
+    parts: Sequence[int] = (1, 2, 4),
+    replicas: Sequence[int] = (1,),
 ) -> st.SearchStrategy[Plan]:
     """Return the strategy by which hypothesis chooses plans."""
     return st.builds(
         Plan,
         epochs=st.integers(*epochs),
-        # Some of them leave samples over, one presents a single minibatch.
-        batch_size=st.sampled_from((5, 8, 12, 24)),
+        batch_size=st.sampled_from(batch_sizes),
         pause=st.sampled_from(pauses),
         delays=st.integers(0, 9),
         seed=st.integers(0, 3),
+        parts=st.sampled_from(parts),
+        replicas=st.sampled_from(replicas),
     )
 
 
@@ -135,12 +146,25 @@ class NetworkLaws:
         samples = len(self.data()[0])
         period = None if plan.pause is None else network.learning_ticks + plan.pause
         course = Course(plan.epochs, samples // plan.batch_size, samples)
-        return Simulation(network, course, plan.seed, ranks, period=period)
+        parts = 1 if plan.batch_size % plan.parts or self.uncut() else plan.parts
+        replicas = plan.replicas if ranks is not None and ranks.size > 1 else 1
+        return Simulation(
+            network, course, plan.seed, ranks, period=period, parts=parts, replicas=replicas
+        )
+
+    def uncut(self) -> str | None:
+        """Return why the network cannot learn a minibatch in parts; None if it can."""
+        try:
+            check_parts(self.network(), 2)
+        except NetworkError as refused:
+            return str(refused)
+        return None
 
     def outcome(self, simulation: Simulation) -> Outcome:
         """Return what this rank has once the learning is over."""
         x, y = self.data()
-        state = simulation.snapshot()["actors"]
+        # Replicas are alike: if one were not, the others would learn from it.
+        state = simulation.snapshot()["actors"] if simulation.share.replica == 0 else {}
         answers = {way: simulation.answer(x, phases) for way, phases in self.ways().items()}
         return Outcome(
             parameters=simulation.parameters(),

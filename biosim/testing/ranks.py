@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from biosim.testing.networks import NetworkLaws, Plan, few_examples, on_ranks, plans
 from biosim.testing.same import assert_same
@@ -38,6 +40,40 @@ class RankLaws(NetworkLaws):
     def test_more_ranks_than_populations_give_the_same_bits(self, plan: Plan) -> None:
         """Ranks that own nothing take part without a trace."""
         self._equals_one_rank(plan, len(self.network().populations) + 1)
+
+    def test_replicas_give_the_same_bits(self) -> None:
+        """Two and four replicas that share the parts of a minibatch give what one rank gives.
+
+        Skipped where the network needs whole minibatches.
+        """
+        self._skip_if_uncut()
+        self._compare_replicas()
+
+    def test_replicas_of_pipelines_give_the_same_bits(self) -> None:
+        """Two replicas, the layers of each on two or three ranks, give what one rank gives.
+
+        Skipped where the network needs whole minibatches.
+        """
+        self._skip_if_uncut()
+        self._compare_pipelines()
+
+    def _skip_if_uncut(self) -> None:
+        reason = self.uncut()
+        if reason is not None:
+            pytest.skip(f"it needs whole minibatches: {reason}")
+
+    @few_examples
+    @given(plan=plans(batch_sizes=(8, 12, 24), parts=(4,), replicas=(2, 4)))
+    def _compare_replicas(self, plan: Plan) -> None:
+        self._equals_one_rank(plan, plan.replicas)
+
+    @few_examples
+    @given(
+        plan=plans(batch_sizes=(8, 12, 24), parts=(2, 4), replicas=(2,)),
+        layers=st.integers(2, 3),
+    )
+    def _compare_pipelines(self, plan: Plan, layers: int) -> None:
+        self._equals_one_rank(plan, plan.replicas * layers)
 
     def _equals_one_rank(self, plan: Plan, size: int) -> None:
         assert_same(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 from hypothesis import example, given
@@ -155,9 +155,24 @@ class _Shuffled:
         self.rank = ranks.rank
         self.size = ranks.size
 
-    def exchange(self, outgoing: Sequence[list[Event]], wake: Tick) -> tuple[list[Event], Tick]:
-        arrived, earliest = self._ranks.exchange(outgoing, wake)
+    def connect(self, to: Collection[int]) -> None:
+        self._ranks.connect(to)
+
+    def post(self, outgoing: Sequence[list[Event]], wake: Tick) -> None:
+        self._ranks.post(outgoing, wake)
+
+    def collect(self) -> tuple[list[Event], Tick]:
+        arrived, earliest = self._ranks.collect()
         return self._numbers.sample(arrived, len(arrived)), earliest
+
+    def exchange(self, outgoing: Sequence[list[Event]], wake: Tick) -> tuple[list[Event], Tick]:
+        self.post(outgoing, wake)
+        return self.collect()
+
+    def trade(
+        self, given: Mapping[int, Sequence[Tensor]], taken: Mapping[int, Sequence[Tensor]]
+    ) -> None:
+        self._ranks.trade(given, taken)
 
     def agree(self, flag: bool) -> bool:
         return self._ranks.agree(flag)

@@ -108,6 +108,20 @@ class Rows:
         arrays = (self.row, self.delay, self.start, self.slot, self.weight, self.run_weight)
         return sum(array.nbytes for array in arrays if array is not None)
 
+    @property
+    def single(self) -> bool:
+        """Whether no source has more than one run."""
+        return bool((np.diff(self.row) <= 1).all())
+
+    def runs_of_sources(self) -> tuple[Array, Array | None]:
+        """Return start (n_sources + 1,) and run_weight (n_sources,) where all are `single`."""
+        kind = np.int32 if len(self.slot) < 2**31 else np.int64
+        weight = self.run_weight
+        if weight is not None:
+            at = np.minimum(self.row[:-1], len(weight) - 1)
+            weight = weight[at] if len(weight) else np.zeros(len(at), weight.dtype)
+        return self.start[self.row].astype(kind), weight
+
     def make_room(self, n: int) -> None:
         """Make room for n synapses, and forget those there are."""
         self.slot = np.empty(n, self.slot.dtype)

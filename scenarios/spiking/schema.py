@@ -251,6 +251,7 @@ class SpikingRun(Table):
     dtype: Literal["float32", "float64"] = Field("float32", description="of the state")
     threads: int = Field(1, ge=1, le=256, description="of each rank")
     pretend_ranks: int = Field(1, ge=1, le=64, description="ranks pretended in this process")
+    limit_s: float = Field(600.0, gt=0, description="seconds a rank waits for the others")
 
 
 Some = Annotated[int, Field(ge=1)] | tuple[Index, ...]

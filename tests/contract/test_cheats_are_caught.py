@@ -13,6 +13,7 @@ from biosim.contracts import Memory
 from biosim.events import Event, Window
 from biosim.locality import Axis, Local, LocalityError, Reads
 from biosim.network import Network, Population
+from biosim.parts import Direction, Share
 from biosim.populations import Graded, Judge
 from biosim.populations.graded import GradedActor
 from biosim.populations.judge import JudgeActor
@@ -196,6 +197,16 @@ class GlobalGenerator(GradedActor):
             synapses.weight += 0.01 * torch.randn_like(synapses.weight)
 
 
+class OwnReplica(GradedActor):
+    """Draws weights for its replica of the network."""
+
+    def __init__(self, model: Graded, site: Site) -> None:
+        super().__init__(model, site)
+        generator = torch.Generator().manual_seed(site.share.replica)
+        for synapses in self.synapses.values():
+            synapses.weight += 0.01 * torch.randn(synapses.weight.shape, generator=generator)
+
+
 class Restless(GradedActor):
     """Its weights fade with every window, of which nobody takes a copy."""
 
@@ -308,6 +319,27 @@ def test_an_actor_of_the_same_kind_that_does_not_cheat_passes(law: str) -> None:
 def test_a_draw_that_depends_on_the_rank_is_caught(law: str) -> None:
     with pytest.raises(AssertionError, match=r"ranks should give the bits of one, but: .*weight"):
         getattr(laws(OneGenerator), law)()
+
+
+REPLICAS = ["test_replicas_give_the_same_bits", "test_replicas_of_pipelines_give_the_same_bits"]
+
+
+@pytest.mark.parametrize("law", REPLICAS)
+def test_a_draw_that_depends_on_the_replica_is_caught(law: str) -> None:
+    with pytest.raises(AssertionError, match=r"ranks should give the bits of one, but: .*weight"):
+        getattr(laws(OwnReplica), law)()
+
+
+@pytest.mark.parametrize("law", REPLICAS)
+def test_a_sum_of_sums_of_replicas_is_caught(law: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def added_up(share: Share, given: list[Direction], direction: Direction) -> None:
+        right(replace(share, replica=0), given, direction)
+
+    right = Share.take
+    monkeypatch.setattr(Share, "take", added_up)
+    monkeypatch.setattr(Share, "_kept", lambda share, replica: 1)
+    with pytest.raises(AssertionError, match=r"ranks should give the bits of one, but: .*weight"):
+        getattr(laws(GradedActor), law)()
 
 
 def test_a_draw_from_the_generator_of_the_process_is_caught() -> None:

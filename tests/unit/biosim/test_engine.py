@@ -337,3 +337,38 @@ def test_everything_that_is_sent_is_in_the_ledger() -> None:
     actors = {0: begins([event(1, 0, 1)]), 1: Scripted(relay(1, 5, 1, 1))}
     Engine(actors, [0, 0], OneRank(), 1, notes).run()
     assert [e.tick for e in notes.events] == [1, 2, 3, 4, 5]
+
+
+# --- replicas
+
+
+def test_what_is_for_a_population_with_copies_reaches_each_of_them() -> None:
+    def program(ranks):
+        # Population 0 has a copy on both ranks; population 1 is on rank 1 and says something.
+        copy, speaks = Scripted(), begins([event(1, 1, 0)])
+        actors = {0: copy, 1: speaks} if ranks.rank == 1 else {0: copy}
+        notes = Notes()
+        Engine(actors, [ranks.rank, 1], ranks, 1, notes, copied={0: range(2)}).run()
+        return len(copy.inboxes), len(notes.events)
+
+    assert PretendRanks(2, 30.0).run(program) == [(1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("meets", [False, True])
+def test_where_ranks_meet_within_a_window_a_failure_is_not_told_first(meets: bool) -> None:
+    def fails(came: Event) -> list[Event]:
+        raise ZeroDivisionError
+
+    class Counted(OneRank):
+        exchanges = 0
+
+        def exchange(self, outgoing, wake):
+            self.exchanges += 1
+            return super().exchange(outgoing, wake)
+
+    ranks = Counted()
+    actors = {0: begins([event(1, 0, 1)]), 1: Scripted(fails)}
+    with pytest.raises(ZeroDivisionError):
+        Engine(actors, [0, 0], ranks, 1, Notes(), meets=meets).run()
+    # At the beginning, after the window that sent, and after that which failed.
+    assert ranks.exchanges == (2 if meets else 3)

@@ -50,10 +50,11 @@ def test_waking_when_quiet_comes_after_every_tick_and_before_never() -> None:
     assert 1 << 60 < WHEN_QUIET < NEVER
 
 
-def test_the_phases_of_a_visit_share_their_turn() -> None:
-    one, other = Presentation(3, 5, 0, Mode.LEARN), Presentation(3, 5, 2, Mode.LEARN)
-    assert one.turn() == other.turn() == (3, 5, Mode.LEARN)
-    assert one.turn() != Presentation(3, 5, 0, Mode.PROBE).turn()
+def test_the_parts_of_a_minibatch_in_a_phase_have_the_whole_in_common() -> None:
+    one, other = Presentation(3, 5, 2, Mode.LEARN, 1), Presentation(3, 5, 2, Mode.LEARN, 3)
+    assert one != other
+    assert one.whole() == other.whole() == Presentation(3, 5, 2, Mode.LEARN)
+    assert one.whole() != Presentation(3, 5, 1, Mode.LEARN, 1).whole()
 
 
 @pytest.mark.parametrize(

@@ -103,3 +103,22 @@ def test_bytes_a_sample_are_over_all_learning_samples() -> None:
     assert totals.samples == 50
     assert totals.bytes_per_sample(0) == 12.0
     assert LedgerTotals([0], [0], []).bytes_per_sample(0) == 0.0
+
+
+def test_what_all_replicas_count_alike_is_counted_once() -> None:
+    def program(ranks):
+        ledger = Ledger(NETWORK, first=ranks.rank == 0)
+        count = ledger.layers[1]
+        count.updated(3, stale=2)
+        count.samples, count.forward = 5, 7
+        count.held(100)
+        ledger.sent(event(0, torch.zeros(2, 3)))
+        return ledger.gathered(ranks)
+
+    one, other = PretendRanks(2, 30.0).run(program)
+    assert one == other
+    assert one.sent_events == [2, 0]
+    assert one.layers[1] == LayerCount(
+        samples=10, updates=1, lag_ticks=3, lag_ticks_max=3, stale_updates=2, stale_updates_max=2,
+        held_bytes_max=200, forward=14,
+    )  # fmt: skip

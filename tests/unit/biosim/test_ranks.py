@@ -89,6 +89,59 @@ def test_a_sum_refuses_floats(ranks) -> None:
         PretendRanks(2, LIMIT_S).run(program) if ranks is None else program(ranks)
 
 
+def test_ranks_that_name_each_other_trade_tensors() -> None:
+    def program(ranks):
+        if ranks.rank == 1:
+            return None  # nobody names it
+        other = 2 - ranks.rank
+        given = [torch.arange(3.0) + ranks.rank, torch.full((2,), ranks.rank)]
+        taken = [torch.empty(3), torch.empty(2, dtype=torch.int64)]
+        ranks.trade({other: given}, {other: taken})
+        given[0].zero_()  # what was given is the other's by now
+        ranks.trade({other: taken[:1]}, {other: [back := torch.empty(3)]})
+        return [each.tolist() for each in (*taken, back)]
+
+    assert PretendRanks(3, LIMIT_S).run(program) == [
+        [[2.0, 3.0, 4.0], [2, 2], [0.0, 1.0, 2.0]],
+        None,
+        [[0.0, 1.0, 2.0], [0, 0], [2.0, 3.0, 4.0]],
+    ]
+
+
+def test_one_rank_trades_with_nobody() -> None:
+    OneRank().trade({}, {})
+
+
+@pytest.mark.parametrize("other", [torch.zeros(2), torch.zeros(3, dtype=torch.float64)])
+def test_tensors_of_another_size_or_type_are_not_traded(other: torch.Tensor) -> None:
+    def program(ranks):
+        given = torch.zeros(3) if ranks.rank else other
+        ranks.trade({1 - ranks.rank: [given]}, {1 - ranks.rank: [torch.zeros_like(given)]})
+
+    with pytest.raises(AssertionError, match=r"rank \d trades other tensors than rank \d"):
+        PretendRanks(2, LIMIT_S).run(program)
+
+
+def test_a_rank_that_does_not_trade_is_named_after_a_limit() -> None:
+    def program(ranks):
+        if ranks.rank == 0:
+            ranks.trade({1: []}, {1: []})
+
+    message = r"rank 0 waited for rank 1, which failed or did not come within 0\.1 s"
+    with pytest.raises(RankFailedError, match=message):
+        PretendRanks(2, limit_s=0.1).run(program)
+
+
+def test_a_failure_ends_those_that_would_trade() -> None:
+    def program(ranks):
+        if ranks.rank == 1:
+            raise ValueError("no such synapse")
+        ranks.trade({1: []}, {1: []})
+
+    with pytest.raises(ValueError, match=r"no such synapse"):
+        PretendRanks(2, LIMIT_S).run(program)
+
+
 def test_results_come_in_the_order_of_the_ranks() -> None:
     def program(ranks):
         time.sleep(0.01 * (2 - ranks.rank))

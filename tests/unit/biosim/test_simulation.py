@@ -7,7 +7,7 @@ from biosim.plasticity import ErrorDriven, Sgd
 from biosim.populations import Graded, Judge, Source
 from biosim.populations.source import Plain
 from biosim.ranks import PretendRanks
-from biosim.simulation import Simulation, placed
+from biosim.simulation import Simulation
 from biosim.wiring import Dense
 
 X = torch.arange(30.0).reshape(10, 3) / 30.0
@@ -132,21 +132,6 @@ def test_only_the_rank_of_the_judge_gets_answers() -> None:
         return sorted(simulated.parameters()), answers is not None
 
     assert PretendRanks(3, 30.0).run(program) == [(["up"], True), ([], False), ([], False)]
-
-
-def test_source_and_judge_are_on_rank_0_layers_in_runs_and_a_machine_on_every_rank() -> None:
-    class Of:
-        def __init__(self, n: int) -> None:
-            self.populations = range(n)
-
-    assert placed(Of(6), 1) == [0] * 7
-    assert placed(Of(6), 2) == [0, 0, 0, 1, 1, 0, *range(2)]
-    assert placed(Of(6), 4) == [0, 0, 1, 2, 3, 0, *range(4)]
-    assert placed(Of(3), 4) == [0, 0, 0, *range(4)]
-    for ranks in range(1, 9):
-        owners = placed(Of(7), ranks)[:7]
-        assert owners[1:-1] == sorted(owners[1:-1])
-        assert max(owners) < ranks
 
 
 def test_parameters_are_known_by_population() -> None:

@@ -191,8 +191,8 @@ def test_lists_name_everything(biosim_command: Command) -> None:
 
 
 COMMANDS = (
-    "run", "compare", "predict", "rules", "scenarios", "explain", "new", "validate", "check",
-    "report", "traces info",
+    "run", "compare", "predict", "rules", "scenarios", "explain", "new", "validate", "plan",
+    "check", "report", "traces info",
 )  # fmt: skip
 
 

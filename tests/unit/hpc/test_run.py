@@ -101,6 +101,31 @@ def test_the_bytes_of_a_store_are_the_same_for_any_number_of_pretend_ranks(
     assert other != one
 
 
+@pytest.mark.parametrize("rule", list(RULES))
+def test_the_bytes_of_a_store_are_the_same_for_any_number_of_replicas(
+    rule: str, tmp_path: Path
+) -> None:
+    one, four, of_two = (
+        stored_bytes(rule, tmp_path / str(i), "place.parts=4", *more)
+        for i, more in enumerate(
+            [
+                (),
+                ("run.pretend_ranks=4",),
+                ("run.pretend_ranks=4", "place.replicas=2"),
+            ]
+        )
+    )
+    assert one == four == of_two
+
+
+@pytest.mark.parametrize("more", [(), ("place.parts=2", "run.pretend_ranks=2")])
+def test_samples_a_second_are_those_of_all_replicas(more: tuple[str, ...], tmp_path: Path) -> None:
+    result = run(small("backprop", *more), tmp_path / "out")
+    seconds = float(biosim.open_run(result.path)["timing"].learning.sum())
+    # Two epochs of eleven whole minibatches.
+    assert result.samples_per_second * seconds == pytest.approx(2 * 11 * 128)
+
+
 def stored_bytes(rule: str, out: Path, *overrides: str) -> dict[str, bytes]:
     """Every file of the store but the timings and the root, which holds hosts and dates."""
     run(small(rule, *overrides, epochs=1), out)

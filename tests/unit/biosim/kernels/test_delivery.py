@@ -88,6 +88,30 @@ def test_one_delay_for_all(each: bool, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize("width", [np.int32, np.int64])
+def test_sources_of_one_run_need_no_rows(each: bool, width: type) -> None:
+    delay = 5
+    rows, rings = rows_of((delay, delay), 0), Ringing()
+    assert rows.single
+    assert not rows_of((delay, delay + 3), 0).single
+    start, run_weight = rows.runs_of_sources()
+    assert start.dtype == np.int32
+    assert len(start) == SOURCES + 1
+    name, weights = ("each", rows.weight) if each else ("alike", run_weight)
+    found = 0
+    for tick in range(TICKS):
+        acc = np.zeros(SLOTS, np.int32)
+        events = kernel(f"deliver_single_{name}")(
+            rings.ids, rings.counts, (tick - delay) % DEPTH, start.astype(width), rows.slot,
+            weights, acc,
+        )  # fmt: skip
+        assert (acc.tolist(), events) == naive(rows, rings.spikes, tick, each)
+        rings.emit(tick)
+        found += events
+    assert found > 1000
+
+
+@pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("delays", [(1, LONGEST), (3, 9), (1, 1)])
 def test_delays_of_every_run(each: bool, delays: tuple[int, int]) -> None:
     rows, rings = rows_of(delays, 1), Ringing()

@@ -219,3 +219,11 @@ def test_a_schedule_that_does_not_grow_inside_0_and_1_is_refused(before, after) 
 def test_what_a_block_has_not_is_refused(projection: Projection, message: str) -> None:
     with pytest.raises(NetworkError, match=message):
         wired(projection)
+
+
+def test_a_part_of_a_minibatch_has_the_noise_of_its_rows_in_the_whole() -> None:
+    actor, learning = built(wired()), ASKED._replace(mode=Mode.LEARN, batch=1)
+    whole = actor._rows_of_noise(learning, 6, IMAGE)
+    parts = [actor._rows_of_noise(learning._replace(part=part), 2, IMAGE) for part in range(3)]
+    assert torch.equal(torch.cat(parts), whole)
+    assert not torch.equal(parts[0], parts[1])

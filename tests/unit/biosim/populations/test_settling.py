@@ -161,7 +161,26 @@ def test_at_the_end_synapses_see_states_of_equal_send_ticks() -> None:
     assert seen.signals.progress == 0.25
     assert run.actor.count.updates == 1
     assert run.actor.count.lag_ticks == NUDGES
-    assert run.actor.state is None
+    assert run.actor.relaxing == {}
+
+
+def test_parts_of_a_minibatch_settle_side_by_side_each_by_itself() -> None:
+    alone = [Run(step=0.3), Run(step=0.3)]
+    both = Run(step=0.3)
+    inputs = (PRE, PRE.flip(0))
+    expected, events = [], []
+    for part, (run, pre) in enumerate(zip(alone, inputs, strict=True)):
+        up = run.arrive("up", pre)
+        expected.append(rates(run.ticks(TICKS, up, run.begin(FREE))))
+        at = AT._replace(part=part)
+        events += [both.arrive("up", pre, at), both.begin(FREE, at=at)]
+    out = [event for event in both.ticks(TICKS, *events) if event.projection == 4]
+    for part in (0, 1):
+        found = [event.payload for event in out if event.presentation.part == part]
+        assert [torch.equal(*pair) for pair in zip(found, expected[part], strict=True)] == [
+            True
+        ] * TICKS
+    assert both.actor.next_wake() == NEVER
 
 
 # --- persistent states

@@ -1,9 +1,12 @@
 import pytest
 import torch
 
-from biosim.events import NEVER, WHEN_QUIET, Kind, Mode, Presentation, Window
+from biosim.events import NEVER, WHEN_QUIET, Course, Kind, Mode, Presentation, Window
+from biosim.ledger import LayerCount
 from biosim.network import NetworkError, Phase, Projection
+from biosim.parts import Share
 from biosim.populations import Source
+from biosim.populations.site import Site
 from biosim.populations.source import Plain, Reel
 from tests.unit.biosim.populations.harness import (
     BELOW,
@@ -182,3 +185,47 @@ def test_a_source_has_no_activity_and_no_synapses() -> None:
 def test_what_a_source_has_not_is_refused(projection: Projection, message: str) -> None:
     with pytest.raises(NetworkError, match=message):
         wired(projection)
+
+
+# --- replicas and parts
+
+
+def shared(share: Share, mode: Mode, rows: int = 12) -> list[tuple[int, int, list[int]]]:
+    """Minibatch, part and samples of what a replica presents, minibatches of 4 rows."""
+    wiring = wired()
+    site = Site(wiring, 0, 3, Course(1, 3, 12), torch.device("cpu"), X.dtype, LayerCount(), share)
+    actor = wiring.populations[0].model.actor(site)
+    actor.present(Reel(X, Y, ORDER[:rows], mode, 0, 4, 5, (1,)), now=0)
+    found = [e for e in actor.advance(Window(0, 100), []) if e.projection == 2]
+    return [(e.presentation.batch, e.presentation.part, e.payload.tolist()) for e in found]
+
+
+def test_a_minibatch_is_learnt_in_parts_of_equal_rows() -> None:
+    assert shared(Share(parts=2), Mode.LEARN) == [
+        (0, 0, [11, 10]),
+        (0, 1, [9, 8]),
+        (1, 0, [7, 6]),
+        (1, 1, [5, 4]),
+        (2, 0, [3, 2]),
+        (2, 1, [1, 0]),
+    ]
+
+
+def test_replicas_share_the_parts_of_what_is_learnt() -> None:
+    whole = shared(Share(parts=4), Mode.LEARN)
+    one, other = (shared(Share(4, 2, replica), Mode.LEARN) for replica in (0, 1))
+    assert sorted(one + other) == whole
+    assert {part for _, part, _ in one} == {0, 1}
+
+
+@pytest.mark.parametrize("rows", [12, 4, 1])
+def test_replicas_answer_whole_minibatches_in_turn(rows: int) -> None:
+    whole = shared(Share(parts=4), Mode.ANSWER, rows)
+    one, other = (shared(Share(4, 2, replica), Mode.ANSWER, rows) for replica in (0, 1))
+    assert sorted(one + other) == whole
+    assert [batch for batch, _, _ in one] == [0, 2][: len(one)]
+
+
+def test_the_first_replica_is_probed() -> None:
+    assert shared(Share(4, 2, 0), Mode.PROBE) == shared(Share(), Mode.PROBE)
+    assert shared(Share(4, 2, 1), Mode.PROBE) == []

@@ -224,3 +224,20 @@ def test_further_variables_come_in_the_order_of_the_rows() -> None:
     one, other = (build_rows([part], N_SOURCES, "float64").weight for part in drawn)
     assert np.array_equal(one, made.weight)
     assert not np.array_equal(other, made.weight)
+
+
+def test_runs_of_sources_without_synapses_are_empty() -> None:
+    made = build_rows(parts_of(CONSTANT[1:2]), N_SOURCES)
+    start, weight = made.runs_of_sources()
+    assert made.single
+    assert weight is not None
+    for source in range(N_SOURCES):
+        mine = [row for row in unpacked(made) if row[0] == source]
+        first, last = start[source], start[source + 1]
+        assert sorted(made.slot[first:last].tolist()) == sorted(row[3] for row in mine)
+        assert all(row[2] == weight[source] for row in mine)
+    nothing = build_rows([], N_SOURCES)
+    start, weight = nothing.runs_of_sources()
+    assert weight is not None
+    assert start.tolist() == [0] * (N_SOURCES + 1)
+    assert weight.tolist() == [0] * N_SOURCES

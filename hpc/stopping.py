@@ -1,0 +1,62 @@
+"""Signals that ask a run to end: it ends at the next exchange, on all ranks at once.
+
+Why not at once: a signal may come in the middle of a write, and to one rank only.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from biosim.contracts import Ranks
+from biosim.events import STOP, Event, Tick
+from hpc.rank_times import RankTimes
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_asked = threading.Event()
+
+
+@contextmanager
+def heeded() -> Iterator[None]:
+    """Take note of signals instead of ending at once; a second one of a kind ends at once."""
+
+    def note(number: int, frame: FrameType | None) -> None:
+        _asked.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, note)
+    try:
+        yield
+    finally:
+        _asked.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Heeding:
+    """Ranks that tell all others once one of them was asked to end.
+
+    Args:
+        ranks: those that do the rest.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
+        self.rank, self.size = ranks.rank, ranks.size
+        self.connect, self.collect = ranks.connect, ranks.collect
+        self.agree, self.sum, self.trade = ranks.agree, ranks.sum, ranks.trade
+        self.times = getattr(ranks, "times", RankTimes())
+
+    def post(self, outgoing: Sequence[list[Event]], wake: Tick) -> None:
+        """Begin to send, with the wake STOP if a signal came."""
+        self._ranks.post(outgoing, STOP if _asked.is_set() else wake)
+
+    def exchange(self, outgoing: Sequence[list[Event]], wake: Tick) -> tuple[list[Event], Tick]:
+        """Post and collect."""
+        return self._ranks.exchange(outgoing, STOP if _asked.is_set() else wake)

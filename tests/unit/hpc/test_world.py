@@ -1,0 +1,72 @@
+"""What the launcher promises is compared with what there is."""
+
+import pytest
+
+from biosim.errors import BiosimError
+from hpc.world import Promise, allotted, check_size, device_here, promised, speaks
+from scenarios.reading import read_tree, resolve_any
+
+OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3"}
+SRUN = {"SLURM_NTASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_STEP_ID": "0"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"OMPI_COMM_WORLD_SIZE": "many"}, None),
+        (
+            OPEN_MPI | {"OMPI_COMM_WORLD_LOCAL_RANK": "1"},
+            Promise(4, "OMPI_COMM_WORLD_SIZE", "mpiexec", 1),
+        ),
+        ({"PMI_SIZE": "3"}, Promise(3, "PMI_SIZE", "mpiexec", 0)),
+        (SRUN, Promise(2, "SLURM_NTASKS", "srun", 1)),
+        # In a batch script nothing has been started yet.
+        ({"SLURM_NTASKS": "2"}, Promise(2, "SLURM_NTASKS", "srun", 0, started=False)),
+        # mpiexec inside an allocation: its own number counts.
+        ({**SRUN, **OPEN_MPI}, Promise(4, "OMPI_COMM_WORLD_SIZE", "mpiexec", 0)),
+    ],
+)
+def test_launchers_tell_how_many_they_start(environment, expected) -> None:
+    assert promised(environment) == expected
+
+
+def test_one_process_speaks_for_all() -> None:
+    assert speaks({})
+    assert speaks({"OMPI_COMM_WORLD_RANK": "0"})
+    assert not speaks(OPEN_MPI)
+    assert not speaks(SRUN)
+
+
+@pytest.mark.parametrize(
+    ("environment", "advice"),
+    [(OPEN_MPI, "by the mpiexec that belongs to"), (SRUN, "by srun --mpi=pmix")],
+)
+def test_ranks_that_do_not_see_each_other_are_refused(environment, advice) -> None:
+    promise = promised(environment)
+    assert promise is not None
+    check_size(promise.size, promise)
+    message = rf"{promise.variable} promises \d ranks and the MPI library sees 1: .*{advice}"
+    with pytest.raises(BiosimError, match=message):
+        check_size(1, promise)
+
+
+def test_threads_are_those_of_the_allocation_unless_the_scenario_asks() -> None:
+    given = {"SLURM_CPUS_PER_TASK": "3"}
+    tree = read_tree("brunel")
+    assert allotted(resolve_any(tree), given).run.threads == 3
+    assert allotted(resolve_any(tree, ["run.threads=2"]), given).run.threads == 2
+    assert allotted(resolve_any(tree), {}).run.threads == 1
+    layers = resolve_any(read_tree("digits"))
+    assert allotted(layers, given) is layers
+
+
+def test_ranks_of_a_node_take_different_devices() -> None:
+    third = Promise(8, "SLURM_NTASKS", "srun", 2)
+    assert device_here("cuda", 4, third) == "cuda:2"
+    assert device_here("cuda", 2, third) == "cuda:0"
+    # Where the launcher shows each rank one device, or the scenario names one, that is it.
+    assert device_here("cuda", 1, third) == "cuda"
+    assert device_here("cuda:1", 4, third) == "cuda:1"
+    assert device_here("cpu", 4, third) == "cpu"
+    assert device_here("cuda", 4, None) == "cuda"

@@ -1,0 +1,77 @@
+"""How the work of a scenario is cut: parts of a minibatch, replicas, layers."""
+
+import pytest
+
+from biosim.errors import BiosimError, ScenarioError
+from biosim.network import NetworkError
+from scenarios import Place
+from scenarios.data import digits
+from scenarios.reading import read_tree, resolve
+
+
+@pytest.mark.parametrize(
+    ("given", "ranks", "replicas"),
+    [
+        ({}, 4, 1),
+        ({"parts": 4}, 1, 1),
+        ({"parts": 4}, 4, 4),
+        ({"parts": 4}, 6, 2),
+        ({"parts": 4}, 3, 1),
+        ({"parts": 4, "replicas": 2}, 4, 2),
+        ({"parts": 4, "strategy": "layers"}, 4, 1),
+        ({"parts": 4, "strategy": "replicas"}, 2, 2),
+        ({"parts": 4, "strategy": "replicas", "replicas": 2}, 6, 2),
+    ],
+)
+def test_ranks_are_dealt_out_to_replicas(given, ranks: int, replicas: int) -> None:
+    assert Place(**given).replicas_on(ranks) == replicas
+
+
+@pytest.mark.parametrize(
+    ("given", "ranks", "message"),
+    [
+        ({"parts": 4, "replicas": 4}, 6, "place.replicas is 4 and there are 6 ranks; expected"),
+        (
+            {"parts": 4, "strategy": "replicas"},
+            3,
+            "place.strategy is replicas on 3 ranks and place.parts is 4; expected a multiple",
+        ),
+    ],
+)
+def test_ranks_that_cannot_be_dealt_out_are_refused(given, ranks: int, message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        Place(**given).replicas_on(ranks)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["place.replicas=2", "place.strategy=layers", "place.parts=2"],
+            "place: place.replicas is 2 and place.strategy is layers, which has one",
+        ),
+        (
+            ["place.replicas=3", "place.parts=4"],
+            "place: place.replicas is 3 and place.parts is 4; expected a multiple",
+        ),
+        (["place.parts=0"], "place.parts: got 0; expected greater than or equal to 1"),
+        (["place.strategy=blocks"], "place.strategy: got 'blocks'; expected 'auto', 'layers'"),
+    ],
+)
+def test_a_table_that_contradicts_itself_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(BiosimError, match=message):
+        resolve(read_tree("digits"), overrides)
+
+
+def test_minibatches_have_equal_parts() -> None:
+    scenario = resolve(read_tree("digits"), ["place.parts=3", "run.batch_size=32"])
+    with pytest.raises(ScenarioError, match=r"place.parts is 3 and run.batch_size is 32; expected"):
+        scenario.wire(digits())
+    resolve(read_tree("digits"), ["place.parts=4", "run.batch_size=32"]).wire(digits())
+
+
+def test_a_rule_that_needs_whole_minibatches_is_refused_before_anything_runs() -> None:
+    persistent = ["rule.name=equilibrium_propagation", "rule.persistent=true", "run.batch_size=32"]
+    with pytest.raises(NetworkError, match=r"keeps the state of every sample.*ask for 1"):
+        resolve(read_tree("digits"), [*persistent, "place.parts=2"]).wire(digits())
+    resolve(read_tree("digits"), persistent).wire(digits())
