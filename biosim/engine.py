@@ -19,12 +19,14 @@ quiet begins, are the same on any number of ranks.
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from biosim.contracts import Actor, Ranks
 from biosim.events import NEVER, STOP, WHEN_QUIET, Event, Kind, Tick, Window, content_order
 from biosim.ledger import Ledger
+from biosim.overlap import Overlap
 from biosim.ranks import StoppedError
 
 
@@ -40,8 +42,8 @@ class Engine:
         along: the actors of this rank that go along; where one rank has any, all have.
         spread: populations -> the actors that own a part of each and get its events.
         stretch: length of the windows by which quiet is noticed; None for `lookahead`.
-        ahead: whether ranks compute half a lookahead while what they sent in the half before is
-            on its way; only for those who go along and hear from nobody else.
+        alone: whether those who go along hear from nobody else; windows then are as long as
+            `lookahead`, or half of it while what is sent in the half before is on its way.
         copied: populations -> the ranks with a copy of it, each of which gets its events.
         meets: whether actors wait for those of other ranks within a window: one that fails then
             ends this rank at once, and does not tell the others first.
@@ -57,7 +59,7 @@ class Engine:
         along: Collection[int] = (),
         spread: Mapping[int, Sequence[int]] | None = None,
         stretch: int | None = None,
-        ahead: bool = False,
+        alone: bool = False,
         copied: Mapping[int, Sequence[int]] | None = None,
         meets: bool = False,
     ) -> None:
@@ -72,7 +74,8 @@ class Engine:
         self._copied = copied or {}
         self._meets = meets
         self._stretch = stretch or lookahead
-        self._ahead = ahead and lookahead > 1
+        self._alone = alone
+        self._overlap = Overlap(ranks, lookahead)
         self._pending: dict[Tick, dict[int, list[Event]]] = {}
         self._end: Tick = 0
         """Where the last window ends, or would have without `until`: a run that stops in the
@@ -90,8 +93,12 @@ class Engine:
         Raises:
             StoppedError: a rank was asked to end; all end in the same window.
         """
-        if self._ahead and idle:
-            return self._run_ahead(until)
+        if self._alone and idle:
+            while self.now < until:
+                first, began = self.now, time.perf_counter_ns()
+                self._run_alone(self._overlap.end(first, until))
+                self._overlap.took(time.perf_counter_ns() - began, self.now - first)
+            return NEVER
         ranks, lookahead, actors, ledger = self._ranks, self._lookahead, self._actors, self._ledger
         owner, spread, here = self._owner, self._spread, range(ranks.size)
         along, copied = self._along, self._copied
@@ -158,30 +165,27 @@ class Engine:
             for event in arrived:
                 self._file(event)
 
-    def _run_ahead(self, until: Tick) -> Tick:
-        """Advance those who go along; return NEVER.
-
-        What is sent in a window of half a lookahead is needed after the next one at the
-        earliest, so that it travels while that is computed.
-        """
-        ranks, half, flying = self._ranks, self._lookahead // 2, 0
-        (me,) = self._along
+    def _run_alone(self, until: Tick) -> None:
+        """Advance those who go along."""
+        ranks, overlapped, flying = self._ranks, self._overlap.now, 0
+        length = self._lookahead // 2 if overlapped else self._lookahead
+        (me,), most, size = self._along, int(overlapped), ranks.size
+        actor, owner = self._actors[me], self._owner
         failure: Exception | None = None
         while self.now < until or flying:
             if self.now < until:
-                window = Window(self.now, min(self.now + half, until))
-                outgoing: list[list[Event]] = [[] for _ in range(ranks.size)]
+                window = Window(self.now, min(self.now + length, until))
+                outgoing: list[list[Event]] = [[] for _ in range(size)]
                 if failure is None:
                     try:
-                        inbox = self._due(window).get(me, [])
-                        for event in self._actors[me].advance(window, inbox):
-                            outgoing[self._owner[event.target]].append(event)
+                        for event in actor.advance(window, self._due(window).get(me, [])):
+                            outgoing[owner[event.target]].append(event)
                     except Exception as problem:  # the others must not wait for this rank
                         failure = problem
                 self.now = self._end = window.end
                 ranks.post(outgoing, STOP if failure else NEVER)
                 flying += 1
-            if flying == 2 or self.now >= until:
+            if flying > most or self.now >= until:
                 arrived, wake = ranks.collect()
                 flying -= 1
                 if arrived:  # all at once: there are as many as ranks
@@ -190,7 +194,6 @@ class Engine:
                     if flying:
                         ranks.collect()  # nobody leaves while others wait for it
                     raise failure or _stopped(self.now)
-        return NEVER
 
     def snapshot(self) -> dict[str, Any]:
         """Return a copy of everything that the future of this rank depends on."""

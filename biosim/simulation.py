@@ -145,7 +145,7 @@ class Simulation:
             self.ranks,
             precision,
             threads,
-            self._longest_window(),
+            self._stretch(),
             recording or Recording(),
             sink,
         )
@@ -178,8 +178,8 @@ class Simulation:
         alone = len(spread) == len(network.populations)
         packets = self.machine.packets
         ranks.connect(packets.to if alone and packets is not None else range(ranks.size))
-        ahead = alone and ranks.size > 1
-        return Engine(actors, owner, ranks, lookahead, ledger, along, spread, stretch, ahead)
+        alone = alone and ranks.size > 1
+        return Engine(actors, owner, ranks, lookahead, ledger, along, spread, stretch, alone)
 
     def _layered_engine(self) -> Engine:
         network, ranks, owner, share = self.network, self.ranks, self.owner, self.share
@@ -210,7 +210,7 @@ class Simulation:
         Raises:
             DivergedError: a neuron's state is not finite any more; what was recorded is kept.
         """
-        self.engine.run(tick, idle=True)
+        self._run(tick, idle=True)
 
     def begin_epoch(self, x: Tensor, y: Tensor, epoch: int, batch_size: int) -> None:
         """Lay out the samples of an epoch in an order of its own; `finish` presents them.
@@ -236,7 +236,14 @@ class Simulation:
         Args:
             until: stop before this tick, with events left in flight.
         """
-        return self.engine.run(until) >= NEVER
+        return self._run(until) >= NEVER
+
+    def _run(self, until: Tick, idle: bool = False) -> Tick:
+        try:
+            return self.engine.run(until, idle)
+        finally:
+            if self.machine is not None:
+                self.machine.hand_over()
 
     def learn(self, x: Tensor, y: Tensor, epoch: int, batch_size: int) -> None:
         """Present every sample once; see `begin_epoch`."""

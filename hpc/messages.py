@@ -10,6 +10,8 @@ elsewhere may have other bits.
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,41 +32,48 @@ DTYPES = (
 )  # fmt: skip
 _NUMBER = {dtype: number for number, dtype in enumerate(DTYPES)}
 
+_KIND, _MODE = tuple(Kind), tuple(Mode)
+"""By their numbers; quicker than to ask the enumerations."""
+
+NO_PAYLOAD = -1, 0, 0, 0, 0
+
 ALIGNED = 64
 """Bytes: where torch begins a tensor."""
 
 Bytes = npt.NDArray[np.uint8]
 
 
-def packed(events: Sequence[Event], wake: Tick) -> Bytes:
+def packed(events: Sequence[Event], wake: Tick, place: Bytes | None = None) -> Bytes:
     """Return the message of these events.
+
+    Args:
+        events: to send.
+        wake: of the sender.
+        place: where the message is written if it fits.
 
     Raises:
         TypeError: a payload has more than two dimensions or a type that is not sent.
     """
     words = [0, wake, len(events)]
-    payloads: list[Bytes] = []
+    payloads: list[tuple[int, Bytes]] = []
     at = _aligned(8 * (HEAD + WORDS * len(events)))
-    for event in events:
-        payload = event.payload
-        form = [-1, 0, 0, 0, 0]
-        if payload is not None:
-            if payload.dim() > 2 or payload.dtype not in _NUMBER:
-                raise TypeError(f"a payload of {payload.dtype}, {tuple(payload.shape)} is not sent")
-            raw = payload.detach().cpu().contiguous().numpy().reshape(-1).view(np.uint8)
-            shape = [*payload.shape, 0, 0][:2]
-            form = [_NUMBER[payload.dtype], payload.dim(), *shape, at]
-            payloads.append(raw)
-            at = _aligned(at + len(raw))
-        tick, kind, source, target, projection, of, _ = event
-        words += [tick, kind, source, target, projection, *of, *form]
-    words[0] = at
-    message = np.empty(at, dtype=np.uint8)
-    message[: 8 * len(words)].view(np.int64)[:] = words
-    at = _aligned(8 * len(words))
-    for raw in payloads:
-        message[at : at + len(raw)] = raw
+    for tick, kind, source, target, projection, of, payload in events:
+        words += tick, kind, source, target, projection, *of
+        if payload is None:
+            words += NO_PAYLOAD
+            continue
+        if payload.dim() > 2 or payload.dtype not in _NUMBER:
+            raise TypeError(f"a payload of {payload.dtype}, {tuple(payload.shape)} is not sent")
+        raw = payload.detach().cpu().contiguous().numpy().reshape(-1).view(np.uint8)
+        words += _NUMBER[payload.dtype], payload.dim(), *[*payload.shape, 0, 0][:2], at
+        payloads.append((at, raw))
         at = _aligned(at + len(raw))
+    words[0] = at
+    fits = place is not None and at <= len(place)
+    message: Bytes = place[:at] if fits else np.empty(at, dtype=np.uint8)  # type: ignore[index]
+    struct.pack_into(f"={len(words)}q", message.data, 0, *words)
+    for at, raw in payloads:
+        message[at : at + len(raw)] = raw
     return message
 
 
@@ -77,23 +86,32 @@ def _aligned(at: int) -> int:
     return -(-at // ALIGNED) * ALIGNED
 
 
+def head(message: Bytes) -> tuple[int, Tick, int]:
+    """Return length in bytes, wake and number of events of a message, of which it may be a part."""
+    length, wake, events = struct.unpack_from("=3q", message.data)
+    return length, wake, events
+
+
 def unpacked(message: Bytes) -> list[Event]:
     """Return the events of a message in a `room`; payloads are views of it."""
-    words = message.view(np.int64)
+    _, _, count = head(message)
+    rows = struct.unpack_from(f"={WORDS * count}q", message.data, 8 * HEAD)
     events = []
-    for i in range(int(words[2])):
-        row = words[HEAD + WORDS * i : HEAD + WORDS * (i + 1)].tolist()
-        tick, kind, source, target, projection, epoch, batch, phase, mode, part = row[:10]
-        number, dims, *shape, at = row[10:]
-        payload = None
-        if number >= 0:
-            size = tuple(shape[:dims])
-            count = int(np.prod(size))
-            length = count * DTYPES[number].itemsize
-            payload = torch.empty(size, dtype=DTYPES[number])
-            if count:
-                raw = torch.from_numpy(message[at : at + length])
-                payload = raw.view(DTYPES[number]).reshape(size)
-        of = Presentation(epoch, batch, phase, Mode(mode), part)
-        events.append(Event(tick, Kind(kind), source, target, projection, of, payload))
+    for i in range(0, WORDS * count, WORDS):
+        tick, kind, source, target, projection, epoch, batch, phase, mode, part = rows[i : i + 10]
+        number, dims, *shape, at = rows[i + 10 : i + WORDS]
+        of = Presentation(epoch, batch, phase, _MODE[mode], part)
+        payload = None if number < 0 else _payload(message[at:], DTYPES[number], shape[:dims])
+        events.append(Event(tick, _KIND[kind], source, target, projection, of, payload))
     return events
+
+
+def _payload(raw: Bytes, dtype: torch.dtype, shape: Sequence[int]) -> torch.Tensor:
+    """Return what lies at the beginning of some bytes."""
+    length = math.prod(shape) * dtype.itemsize
+    if not length:  # there may be nothing at that place any more
+        return torch.empty(shape, dtype=dtype)
+    payload = torch.from_numpy(raw[:length])
+    if dtype != torch.uint8:
+        payload = payload.view(dtype)
+    return payload if len(shape) == 1 else payload.view(shape)

@@ -22,12 +22,16 @@ import torch
 from biosim.errors import BiosimError
 from biosim.events import Event, Tick
 from biosim.ranks import RankFailedError
-from hpc.messages import Bytes, packed, room, unpacked
+from hpc.messages import Bytes, head, packed, room, unpacked
 from hpc.rank_times import RankTimes
 from hpc.slots import Slots, Way, best_way
 
-SLOT_BYTES = 4096
-"""Of a message travel in the collective; a window's spikes of some thousand neurons fit."""
+SLOT_BYTES, LEAST_SLOT_BYTES = 4096, 256
+"""Of a message travel in the collective; a window's spikes of some thousand neurons fit. Of many
+ranks each sends the others little."""
+
+SLOTS_BYTES = 1 << 18
+"""Of all slots of a rank that talks to all others, at most, but for the least size of a slot."""
 
 LIMIT_S = 600.0
 """How long a rank waits for the others before it gives up."""
@@ -72,6 +76,7 @@ class MpiRanks:
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
         self.times = RankTimes()
         self.limit_s, self.device, self._wanted_way = limit_s, device, way
+        self._slot = max(LEAST_SLOT_BYTES, min(SLOT_BYTES, SLOTS_BYTES // self.size))
         self._flying: deque[tuple[Slots, list[Any], list[Event]]] = deque()
         others = [r for r in range(self.size) if r != self.rank]
         self._meet(others, others)
@@ -90,10 +95,11 @@ class MpiRanks:
         slots = self._free.popleft()
         more = []
         for n, r in enumerate(self._to):
-            message = packed(outgoing[r], wake)
-            slots.put(n, message)
-            if len(message) > SLOT_BYTES:
-                more.append(self._comm.Isend(message[SLOT_BYTES:], dest=r, tag=_MORE))
+            place = slots.to(n)
+            message = packed(outgoing[r], wake, place)
+            if len(message) > self._slot:
+                place[:] = message[: self._slot]
+                more.append(self._comm.Isend(message[self._slot :], dest=r, tag=_MORE))
             if outgoing[r]:
                 self.times.messages += 1
                 self.times.bytes += len(message)
@@ -109,15 +115,18 @@ class MpiRanks:
         self._wait(slots.requests, where)
         began = time.perf_counter_ns()
         messages: list[Bytes] = []
+        wakes: list[Tick] = []
         for n, r in enumerate(self._from):
             row = slots.came(n)
-            length = int(row[:8].view(np.int64)[0])
-            message = room(length)
-            message[:SLOT_BYTES] = row[:length]
-            if length > SLOT_BYTES:
-                more.append(self._comm.Irecv(message[SLOT_BYTES:], source=r, tag=_MORE))
-            messages.append(message)
-        wake = slots.earliest()
+            length, their_wake, events = head(row)
+            wakes.append(their_wake)
+            if events:
+                message = room(length)
+                message[: self._slot] = row[:length]
+                messages.append(message)
+            if length > self._slot:
+                more.append(self._comm.Irecv(message[self._slot :], source=r, tag=_MORE))
+        wake = slots.earliest(wakes)
         self._free.append(slots)
         self.times.exchange += time.perf_counter_ns() - began
         self._wait(more, where)
@@ -196,11 +205,10 @@ class MpiRanks:
     def _meet(self, sources: list[int], destinations: list[int]) -> None:
         self._from, self._to = sources, destinations
         graph = self._comm.Create_dist_graph_adjacent(sources, destinations)
-        self.way = self._wanted_way or best_way(graph, self.agree)
-        self._free = deque(
-            Slots(self._mpi, self._comm, graph, sources, destinations, SLOT_BYTES, self.way)
-            for _ in range(2)
-        )
+        self.way = self._wanted_way or best_way(self._mpi, graph, self.agree)
+        complete = not self.agree(len(sources) < self.size - 1)
+        ends, how = (sources, destinations, self._slot), (self.way, complete)
+        self._free = deque(Slots(self._mpi, self._comm, graph, *ends, *how) for _ in range(2))
 
     def _wait(self, requests: list[Any], where: str) -> None:
         """Wait for requests; while it waits a rank answers those that have lost patience."""

@@ -2,12 +2,15 @@
 
 Three ways, the first that works: a persistent neighbourhood collective (MPI 4), set up once and
 started once an exchange; a neighbourhood collective; an all-to-all among everyone. The earliest
-wake of all ranks is found beside, in a sum that everyone takes part in.
+wake of all ranks is found beside, in a reduction that everyone takes part in; where every rank
+hears from every other one, the wake that each slot begins with is enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -31,11 +34,11 @@ class Slots:
         destinations: ranks to which something may go.
         size: bytes of a slot.
         way: how slots are moved.
+        complete: whether every rank hears from every other one.
 
     Attributes:
         sent: (n_destinations, size) bytes to fill.
         arrived: (n_sources, size) bytes, once every request is done.
-        wake: (1,) this rank's.
         requests: of the exchange that is under way.
     """
 
@@ -48,7 +51,9 @@ class Slots:
         destinations: Sequence[int],
         size: int,
         way: Way,
+        complete: bool = False,
     ) -> None:
+        self._complete = complete
         self._comm, self._graph, self._way = comm, graph, way
         self._earliest = module.MIN
         everyone = way == "everyone"
@@ -61,17 +66,20 @@ class Slots:
             if everyone
             else (list(range(n_from)), list(range(n_to)))
         )
-        self.wake = np.zeros(1, dtype=np.int64)
+        self._wake = np.zeros(1, dtype=np.int64)
         self._least = np.zeros(1, dtype=np.int64)
         self.requests: list[Any] = []
         self._moved = None
+        # As long as each slot is said: mpi4py would share a buffer among as many as there are on
+        # this rank, who may be more, or fewer, to hear than to tell.
+        self._ends = (self._outgoing, size, module.BYTE), (self._incoming, size, module.BYTE)
         if way == "persistent":
-            self._moved = graph.Neighbor_alltoall_init(self._outgoing, self._incoming)
+            self._moved = graph.Neighbor_alltoall_init(*self._ends)
 
-    def put(self, n: int, message: Bytes) -> None:
-        """Put a message, or its beginning, into the slot of the n-th destination."""
-        row = self._outgoing[self._to[n]]
-        row[: len(message)] = message[: len(row)]
+    def to(self, n: int) -> Bytes:
+        """Return the slot of the n-th destination, not a copy, to be filled."""
+        row: Bytes = self._outgoing[self._to[n]]
+        return row
 
     def came(self, n: int) -> Bytes:
         """Return the slot of the n-th source, not a copy."""
@@ -80,42 +88,57 @@ class Slots:
 
     def start(self, wake: Tick) -> None:
         """Begin the exchange."""
-        self.wake[0] = wake
         if self._moved is not None:
             self._moved.Start()
             moved = self._moved
         elif self._way == "neighbours":
-            moved = self._graph.Ineighbor_alltoall(self._outgoing, self._incoming)
+            moved = self._graph.Ineighbor_alltoall(*self._ends)
         else:
-            moved = self._comm.Ialltoall(self._outgoing, self._incoming)
-        self.requests = [moved, self._comm.Iallreduce(self.wake, self._least, self._earliest)]
+            moved = self._comm.Ialltoall(*self._ends)
+        self.requests = [moved]
+        self._wake[0] = self._least[0] = wake
+        if not self._complete:
+            everyone = self._comm.Iallreduce(self._wake, self._least, self._earliest)
+            self.requests.append(everyone)
 
-    def earliest(self) -> Tick:
-        """Return the earliest wake of all ranks."""
-        return int(self._least[0])
+    def earliest(self, heard: Sequence[Tick]) -> Tick:
+        """Return the earliest wake of all ranks.
+
+        Args:
+            heard: those of the ranks from which something came.
+        """
+        return min(int(self._least[0]), *heard) if heard else int(self._least[0])
 
 
-def best_way(graph: Any, agreed: Any) -> Way:
-    """Return the best way that the library has; every rank calls it.
+def best_way(module: Any, graph: Any, agreed: Callable[[bool], bool]) -> Way:
+    """Return the best way that the library has on every rank; every rank calls it.
 
     Args:
+        module: mpi4py's.
         graph: a communicator with neighbours.
-        agreed: says whether any rank raises a flag.
+        agreed: says whether any rank raises a flag; nobody waits for a rank that cannot take part.
     """
-    here = np.zeros((graph.Get_dist_neighbors_count()[1], 1), dtype=np.uint8)
-    there = np.zeros((graph.Get_dist_neighbors_count()[0], 1), dtype=np.uint8)
-    lacks = False
-    try:
-        request = graph.Neighbor_alltoall_init(here, there)
-        request.Start()
-        request.Wait()
-        request.Free()
-    except (AttributeError, NotImplementedError, RuntimeError):  # MPI.Exception is the last
-        lacks = True
-    if not agreed(lacks):
-        return "persistent"
-    try:
-        graph.Ineighbor_alltoall(here, there).Wait()
-    except (AttributeError, NotImplementedError, RuntimeError):
-        return "everyone"
-    return "neighbours"
+    sources, destinations, _ = graph.Get_dist_neighbors_count()
+    told = np.full((destinations, 1), graph.Get_rank() % 251, dtype=np.uint8)
+    others = np.array(graph.Get_dist_neighbors()[0], dtype=np.int64)
+    ways: tuple[tuple[Way, str], ...] = (
+        ("persistent", "Neighbor_alltoall_init"),
+        ("neighbours", "Ineighbor_alltoall"),
+    )
+    for way, name in ways:
+        heard = np.full((sources, 1), 255, dtype=np.uint8)
+        request = None
+        with suppress(AttributeError, NotImplementedError, RuntimeError):  # MPI's are the last
+            request = getattr(graph, name)((told, 1, module.BYTE), (heard, 1, module.BYTE))
+        if agreed(request is None):
+            continue
+        assert request is not None
+        if way == "persistent":
+            request.Start()
+        while not request.Test():
+            time.sleep(0.0001)
+        if way == "persistent":
+            request.Free()
+        if not agreed(bool((heard[:, 0] != others % 251).any())):
+            return way
+    return "everyone"

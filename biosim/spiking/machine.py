@@ -48,7 +48,7 @@ class Machine:
         ranks: how this rank talks to the others.
         precision: "float32" or "float64".
         threads: of this rank.
-        window: longest window in ticks.
+        window: longest window in ticks, and how long spikes are kept until they are handed over.
         recording: what is recorded.
         sink: takes it.
     """
@@ -67,6 +67,8 @@ class Machine:
         sink: Sink | None,
     ) -> None:
         self.now: Tick = 0
+        self._handed: Tick = 0
+        self._window = window
         self.layout, self._ranks = layout, ranks
         self._recording, self._sink = recording, sink or NullSink()
         spiking = [layout.network.populations[i] for i in layout.first]
@@ -147,20 +149,26 @@ class Machine:
         cuts = sorted(self._weights.cuts(window) | self._steps.cuts(window) | due)
         ends = itertools.pairwise([window.start, *cuts, window.end])
         for piece in itertools.starmap(Window, ends):
+            if piece.end - self._handed > self._window:
+                self.hand_over()
             self._steps.set_at(piece.start)
             for event in told.get(piece.start, ()):
                 self._tell(event)
             self._samples.begin(piece)
             self._run(piece)
-            self._hand_over(piece)
+            self._samples.hand_over(piece, self._sink)
             self.now = piece.end
             self._weights.hand_over(self.now, self._sink)
-            self._sink.commit(self.now)
         sent = [] if self.packets is None else self.packets.sent(self.rings, window)
         if self.layout.heard:
             me = len(self.layout.network.populations) + self._ranks.rank
             sent += heard(self.layout, me, NOWHERE, *self._spikes(window))
         return sent
+
+    def hand_over(self) -> None:
+        """Give the sink all spikes until now that it has not had."""
+        if self.now > self._handed:
+            self._hand_over(self.now)
 
     def next_wake(self) -> Tick:
         """Return the next tick: neurons move by themselves."""
@@ -177,7 +185,7 @@ class Machine:
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self.now = state["now"]
+        self.now = self._handed = state["now"]
         self.rings.ids[...] = state["rings"]["ids"]
         self.rings.counts[...] = state["rings"]["counts"]
         for binding, arrays in zip(self._bindings, state["shards"], strict=True):
@@ -352,8 +360,8 @@ class Machine:
                 where = (1, sheet, *shard.whose(sheet, neuron)) if sheet >= 0 else (0, -1 - sheet)
                 stopped.append(((tick, *where), shard, neuron))
         (tick, in_sheet, number, *_), shard, neuron = min(stopped, key=lambda found: found[0])
-        self._hand_over(Window(self.now, tick))
-        self._sink.commit(tick)
+        self._samples.hand_over(Window(self.now, tick), self._sink)
+        self._hand_over(tick)
         if in_sheet:
             raise DivergedError(shard.wrong(number, neuron, tick))
         for binding in self._bindings:
@@ -374,9 +382,9 @@ class Machine:
         numbers = np.concatenate([part[1] for part in found])
         return ticks, numbers if self._numbers is None else self._numbers.whole(numbers)
 
-    def _hand_over(self, window: Window) -> None:
+    def _hand_over(self, until: Tick) -> None:
         network = self.layout.network
-        ticks, numbers = self._spikes(window)
+        ticks, numbers = self._spikes(Window(self._handed, until))
         for record in self._recording.spikes:
             i = network.population_at[record.population]
             first, size = self.layout.first[i], network.populations[i].size
@@ -388,4 +396,5 @@ class Machine:
                 neurons, at = neurons[chosen], at[chosen]
             order = slice(None) if self._ordered else np.lexsort((neurons, at))
             self._sink.spikes(record.population, at[order], neurons[order])
-        self._samples.hand_over(window, self._sink)
+        self._sink.commit(until)
+        self._handed = until

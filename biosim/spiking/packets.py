@@ -5,7 +5,7 @@ window, its length in ticks, bytes of an index), the number of spikes of each ti
 spike the index of its neuron among those that the receiver wants of the sender. Who wants whom is
 told once, at the beginning, so that the receiver finds its own number of the neuron at once.
 
-All packets of a window are made, and read, in one call: there are as many as ranks.
+All packets of a window are made in one call: there are as many as ranks.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ class Packets:
             assert event.payload is not None
             asks = np.flatnonzero(np.unpackbits(event.payload.numpy(), count=mine))
             self._places[asks, r] = np.arange(len(asks))
+        self._sizes = np.zeros(len(arrived), dtype=np.int64)
+        self._make_room(0)
 
     def sent(self, rings: Rings, window: Window) -> list[Event]:
         """Return what of the window's spikes other ranks want.
@@ -81,36 +83,32 @@ class Packets:
             rings: of this rank's threads; the last one has spikes of other ranks.
             window: whose spikes they are.
         """
-        length = window.end - window.start
-        most = int(rings.counts[:-1, np.arange(*window) % rings.depth].sum())
-        if not most or not self.to:
+        if not self.to:
             return []
-        size = self._dtype.itemsize
-        # One place more than there are spikes: what does not count is written, too.
-        room = HEAD + length + -(-(most + 1) * size // 4)
-        packed = np.zeros((len(self.to), room), dtype=np.int32)
-        packed[:, :HEAD] = window.start, length, size
-        ids = packed[:, HEAD + length :].view(self._dtype)
-        found = np.zeros(len(self.to), dtype=np.int64)
-        own = self._begins, self._bases
-        _pack(rings.ids, rings.counts, *own, self._places, self._none, packed, ids, found)
-        words = HEAD + length + -(-found * size // 4)
-        here = self._ranks.rank
+        of = self._begins, self._bases, self._places, self._none
+        most = _pack(rings.ids, rings.counts, *window, *of, self._words, self._ids, self._sizes)
+        if most > self._words.shape[1]:
+            self._make_room(most)
+            return self.sent(rings, window)
+        here, tick = self._ranks.rank, window.end
         return [
-            self._event(window.end, here, r, torch.from_numpy(packed[n, : words[n]].view(np.uint8)))
-            for n, r in enumerate(self.to)
-            if found[n]
+            self._event(tick, here, r, torch.from_numpy(self._bytes[n, :size].copy()))
+            for n, (r, size) in enumerate(zip(self.to, self._sizes.tolist(), strict=True))
+            if size
         ]
 
     def put(self, events: Sequence[Event], rings: Rings, ring: int) -> None:
         """Add the spikes of packets to a ring."""
-        if not events:
-            return
-        packets = [event.payload.numpy() for event in events if event.payload is not None]
-        words = np.concatenate(packets).view(np.int32)
-        lengths = np.array([len(packet) for packet in packets], dtype=np.int64) // 4
-        senders = np.array([event.source for event in events], dtype=np.int64) - self._actors
-        _unpack(words, lengths, senders, *self._theirs, rings.ids[ring], rings.counts[ring])
+        ids, counts = rings.ids[ring], rings.counts[ring]
+        for event in events:
+            assert event.payload is not None
+            sender = event.source - self._actors
+            _unpack(event.payload.numpy(), sender, *self._theirs, ids, counts)
+
+    def _make_room(self, words: int) -> None:
+        """Let packets have so many words, and some more."""
+        self._words = np.empty((len(self.to), words + words // 2), dtype=np.int32)
+        self._bytes, self._ids = self._words.view(np.uint8), self._words.view(self._dtype)
 
     def _event(self, tick: int, source: int, target: int, payload: Tensor) -> Event:
         first = self._actors
@@ -126,33 +124,56 @@ def _before(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 def _pack(
     ring_ids: Any,
     ring_counts: Any,
+    start: Any,
+    end: Any,
     begins: Any,
     bases: Any,
     places: Any,
     none: Any,
-    packed: Any,
+    words: Any,
     ids: Any,
-    found: Any,
-) -> None:
-    """Fill in counts and indices of the packets, and how many spikes each has.
+    sizes: Any,
+) -> int:
+    """Make the packets of a window; return how many words one may need.
+
+    If that is more than there are, nothing is made.
 
     Args:
-        ring_ids: of all rings.
+        ring_ids: of all rings; the last one has spikes of other ranks.
         ring_counts: of them.
+        start: first tick of the window.
+        end: of the window.
         begins: (n_populations,) first number of what this rank owns.
         bases: (n_populations,) first index among all that it owns.
         places: (owned, n_packets) index among those that the receiver wants, or `none`.
         none: the receiver does not want the neuron.
-        packed: (n_packets, words), int32, their heads filled in.
-        ids: (n_packets, n_spikes) of the same memory.
-        found: (n_packets,) zeros.
+        words: (n_packets, words) int32, of the packets.
+        ids: the same memory, as indices.
+        sizes: (n_packets,) bytes of each; 0 if it has no spikes.
     """
-    start, length = packed[0, 0], packed[0, 1]
-    for k in range(length):
-        place = (start + k) % ring_ids.shape[1]
+    depth, own = ring_ids.shape[1], ring_ids.shape[0] - 1
+    most = 0
+    for t in range(own):
+        for tick in range(start, end):
+            most += ring_counts[t, tick % depth]
+    sizes[:] = 0
+    if most == 0:
+        return 0
+    # One place more than there are spikes: what does not count is written, too.
+    size = ids.itemsize
+    first = HEAD + end - start
+    needed = first + ((most + 1) * size + 3) // 4
+    if needed > words.shape[1]:
+        return int(needed)
+    found = sizes
+    skipped = first * 4 // size
+    for r in range(found.shape[0]):
+        words[r, 0], words[r, 1], words[r, 2] = start, end - start, size
+    for k in range(end - start):
+        place = (start + k) % depth
         for r in range(found.shape[0]):
-            packed[r, 3 + k] = -found[r]
-        for t in range(ring_ids.shape[0] - 1):
+            words[r, HEAD + k] = -found[r]
+        for t in range(own):
             for s in range(ring_counts[t, place]):
                 number = np.int64(ring_ids[t, place, s])
                 p = begins.shape[0] - 1
@@ -161,46 +182,47 @@ def _pack(
                 index = places[number - begins[p] + bases[p]]
                 for r in range(index.shape[0]):
                     # Written at once, and kept if it counts: a branch would often be guessed wrong.
-                    ids[r, found[r]] = index[r]
+                    ids[r, skipped + found[r]] = index[r]
                     found[r] += index[r] != none
         for r in range(found.shape[0]):
-            packed[r, 3 + k] += found[r]
+            words[r, HEAD + k] += found[r]
+    for r in range(found.shape[0]):
+        if found[r]:
+            ids[r, skipped + found[r]] = 0  # what does not fill a word is sent, too
+            sizes[r] = 4 * (first + (found[r] * size + 3) // 4)
+    return int(needed)
 
 
 @cached
 def _unpack(
-    words: Any, lengths: Any, senders: Any, begins: Any, bases: Any, ring_ids: Any, ring_counts: Any
+    packet: Any, sender: Any, begins: Any, bases: Any, ring_ids: Any, ring_counts: Any
 ) -> None:
-    """Put the spikes of packets that lie one behind the other into a ring.
+    """Put the spikes of a packet into a ring.
 
     Args:
-        words: int32, of all packets.
-        lengths: (n_packets,) words of each.
-        senders: (n_packets,) ranks.
+        packet: uint8.
+        sender: its rank.
         begins: (ranks, n_populations) first number here of what a rank owns.
         bases: (ranks, n_populations) its index among those that are wanted of the rank.
         ring_ids: of the ring.
         ring_counts: of it.
     """
-    small, large = words.view(np.uint16), words.view(np.uint32)
-    at = 0
-    for n in range(lengths.shape[0]):
-        start, length, size = words[at], words[at + 1], words[at + 2]
-        own, base = begins[senders[n]], bases[senders[n]]
-        gaps = own - base
-        i = at + 3 + length
-        if size == 2:
-            i *= 2
-        for k in range(length):
-            place = (start + k) % ring_ids.shape[0]
-            ring, m = ring_ids[place], ring_counts[place]
-            for _ in range(words[at + 3 + k]):
-                index = np.int64(small[i]) if size == 2 else np.int64(large[i])
-                gap = gaps[0]
-                for p in range(1, gaps.shape[0]):  # no branch, which would be guessed wrong
-                    gap = gaps[p] if index >= base[p] else gap
-                ring[m] = index + gap
-                m += 1
-                i += 1
-            ring_counts[place] = m
-        at += lengths[n]
+    words, small, large = packet.view(np.int32), packet.view(np.uint16), packet.view(np.uint32)
+    start, length, size = words[0], words[1], words[2]
+    begin, base = begins[sender], bases[sender]
+    gaps = begin - base
+    i = HEAD + length
+    if size == 2:
+        i *= 2
+    for k in range(length):
+        place = (start + k) % ring_ids.shape[0]
+        ring, m = ring_ids[place], ring_counts[place]
+        for _ in range(words[HEAD + k]):
+            index = np.int64(small[i]) if size == 2 else np.int64(large[i])
+            gap = gaps[0]
+            for p in range(1, gaps.shape[0]):  # no branch, which would be guessed wrong
+                gap = gaps[p] if index >= base[p] else gap
+            ring[m] = index + gap
+            m += 1
+            i += 1
+        ring_counts[place] = m

@@ -49,15 +49,18 @@ class Rings:
 
     def taken(self, ring: int, start: int, end: int) -> tuple[npt.NDArray[np.int64], ...]:
         """Return (ticks, numbers) of the spikes of a ring in [start, end), by tick."""
-        places = np.arange(start, end) % self.depth
-        n = int(self.counts[ring, places].sum())
+        n = int(_number(self.counts[ring : ring + 1], start, end))
         ticks, numbers = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
         _take(self.ids[ring], self.counts[ring], start, end, ticks, numbers)
         return ticks, numbers
 
     def clear(self, ring: int, start: int, end: int) -> None:
         """Forget what a ring holds for the ticks [start, end)."""
-        self.counts[ring, np.arange(start, end) % self.depth] = 0
+        _clear(self.counts[ring], start, end)
+
+    def number(self, rings: int, start: int, end: int) -> int:
+        """Return how many spikes the first so many rings hold in [start, end)."""
+        return int(_number(self.counts[:rings], start, end))
 
     def put(self, ring: int, ticks: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]) -> None:
         """Add spikes to a ring."""
@@ -74,6 +77,21 @@ def untouched(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         pages.madvise(mmap.MADV_NOHUGEPAGE)
     return np.frombuffer(pages, dtype=dtype).reshape(shape)
+
+
+@cached
+def _clear(counts: Any, start: Any, end: Any) -> None:
+    for tick in range(start, end):
+        counts[tick % counts.shape[0]] = 0
+
+
+@cached
+def _number(counts: Any, start: Any, end: Any) -> int:
+    found = 0
+    for ring in range(counts.shape[0]):
+        for tick in range(start, end):
+            found += counts[ring, tick % counts.shape[1]]
+    return found
 
 
 @cached
