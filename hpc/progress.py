@@ -14,7 +14,10 @@ from hpc.world import speaks
 
 
 class Watcher(Protocol):
-    """Is told after every epoch."""
+    """Is told what a run is about to do, and after every epoch."""
+
+    def say(self, line: str) -> None:
+        """Take note of a line for whoever waits."""
 
     def step(self, done: int, total: int, note: str) -> None:
         """Take note that `done` of `total` steps are done."""
@@ -22,6 +25,9 @@ class Watcher(Protocol):
 
 class Silent:
     """Says nothing."""
+
+    def say(self, line: str) -> None:
+        """Do nothing."""
 
     def step(self, done: int, total: int, note: str) -> None:
         """Do nothing."""
@@ -67,6 +73,13 @@ class Bar:
         """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Show a line above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(line, highlight=False, markup=False)
+        elif not self._silent:
+            print(f"{self._title}: {line}", file=sys.stderr, flush=True)
 
     def step(self, done: int, total: int, note: str) -> None:
         """Show that `done` of `total` steps are done."""

@@ -97,6 +97,9 @@ def test_the_table_is_that_of_the_run(done: SpikingResult) -> None:
 
 def test_a_run_that_was_stopped_has_a_report(tmp_path: Path) -> None:
     class Stops:
+        def say(self, line: str) -> None:
+            pass
+
         def step(self, done: int, total: int, note: str) -> None:
             raise RuntimeError("out of power")
 

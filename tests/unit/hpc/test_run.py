@@ -198,6 +198,9 @@ def test_overwriting_never_removes_what_biosim_did_not_make(tmp_path: Path) -> N
 
 def test_a_directory_that_another_run_made_meanwhile_is_left_alone(tmp_path: Path) -> None:
     class Late:
+        def say(self, line: str) -> None:
+            pass
+
         def step(self, done: int, total: int, note: str) -> None:
             raise AssertionError("the run went on")
 
@@ -232,6 +235,9 @@ def test_a_run_that_stopped_can_be_opened_and_gives_its_last_weights(tmp_path: P
     opened = []
 
     class Watches:
+        def say(self, line: str) -> None:
+            pass
+
         def step(self, done: int, total: int, note: str) -> None:
             opened.append(biosim.open_run(tmp_path / "out").attrs["committed_epoch"])
             if done == 2:

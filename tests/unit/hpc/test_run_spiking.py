@@ -244,6 +244,9 @@ def test_a_run_that_diverges_keeps_what_it_recorded(tmp_path: Path) -> None:
 
 def test_a_run_that_is_stopped_can_be_read(tmp_path: Path) -> None:
     class Stops:
+        def say(self, line: str) -> None:
+            pass
+
         def step(self, done: int, total: int, note: str) -> None:
             raise KeyboardInterrupt
 
@@ -281,6 +284,9 @@ def test_the_watcher_hears_of_every_second_of_the_simulated_time(tmp_path: Path)
     heard: list[tuple[int, int, str]] = []
 
     class Listens:
+        def say(self, line: str) -> None:
+            pass
+
         def step(self, done: int, total: int, note: str) -> None:
             heard.append((done, total, note))
 

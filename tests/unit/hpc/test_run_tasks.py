@@ -134,6 +134,9 @@ def test_what_is_drawn_is_what_is_stored(choices: TaskResult, pattern: TaskResul
 
 def test_a_run_that_was_stopped_keeps_what_it_had(tmp_path: Path) -> None:
     class Stops:
+        def say(self, line: str) -> None:
+            pass
+
         def step(self, done: int, total: int, note: str) -> None:
             if done == 100_000:
                 raise RuntimeError("out of power")
