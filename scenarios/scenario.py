@@ -130,6 +130,16 @@ class Place(Table):
         None, ge=1, description="of the network; the ranks of each share its layers"
     )
 
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _layers_are_no_blocks(cls, given: Any) -> Any:
+        if given == "blocks":
+            raise ValueError(
+                "blocks are of neurons that spike, and layers stay whole; expected auto, layers or "
+                "replicas"
+            )
+        return given
+
     @model_validator(mode="after")
     def _the_strategy_agrees(self) -> Self:
         if self.strategy == "layers" and self.replicas not in (None, 1):
@@ -166,6 +176,53 @@ class Place(Table):
                 "expected a multiple of the ranks, or place.replicas that divides both"
             )
         return replicas
+
+    def reason(self, ranks: int) -> str:
+        """Return in one line why there are so many replicas on so many ranks.
+
+        Why auto makes as many as it can: layers wait for each other, and replicas do not.
+
+        Raises:
+            ScenarioError: the ranks cannot be dealt out to them.
+        """
+        replicas = self.replicas_on(ranks)
+        if self.replicas is not None:
+            return f"place.replicas is {self.replicas}"
+        if self.strategy != "auto":
+            return f"place.strategy is {self.strategy}"
+        if self.parts == 1:
+            return "place.strategy is auto: layers, as place.parts is 1 and replicas share parts"
+        if replicas == 1:
+            return (
+                f"place.strategy is auto: layers, as no number divides {self.parts} parts and "
+                f"{ranks} ranks"
+            )
+        return (
+            f"place.strategy is auto: {replicas} replicas, the most that divide {self.parts} parts "
+            f"and {ranks} ranks"
+        )
+
+
+class Blocks(Table):
+    """How the work is cut where neurons spike; no result depends on it."""
+
+    strategy: Literal["auto", "blocks"] = Field(
+        "auto", description="ranks share blocks of neurons of every population; auto: the same"
+    )
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _neurons_that_spike_are_cut_in_blocks(cls, given: Any) -> Any:
+        if given in ("layers", "replicas"):
+            raise ValueError(
+                "layers and replicas are of networks of layers; neurons that spike are cut in "
+                "blocks: expected auto or blocks"
+            )
+        return given
+
+    def reason(self) -> str:
+        """Return in one line why there are blocks."""
+        return f"place.strategy is {self.strategy}: neurons that spike are cut in blocks"
 
 
 class Record(Table):

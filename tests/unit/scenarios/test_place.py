@@ -6,7 +6,9 @@ from biosim.errors import BiosimError, ScenarioError
 from biosim.network import NetworkError
 from scenarios import Place
 from scenarios.data import digits
-from scenarios.reading import read_tree, resolve
+from scenarios.reading import read_tree, resolve, resolve_any
+from scenarios.scenario import Blocks
+from scenarios.tasks.schema import TaskScenario
 
 
 @pytest.mark.parametrize(
@@ -55,12 +57,55 @@ def test_ranks_that_cannot_be_dealt_out_are_refused(given, ranks: int, message: 
             "place: place.replicas is 3 and place.parts is 4; expected a multiple",
         ),
         (["place.parts=0"], "place.parts: got 0; expected greater than or equal to 1"),
-        (["place.strategy=blocks"], "place.strategy: got 'blocks'; expected 'auto', 'layers'"),
+        (
+            ["place.strategy=blocks"],
+            "place.strategy: got 'blocks'; blocks are of neurons that spike, and layers stay whole",
+        ),
+        (["place.strategy=best"], "place.strategy: got 'best'; expected 'auto', 'layers'"),
+        (["place=3"], "place: got 3; expected"),
     ],
 )
 def test_a_table_that_contradicts_itself_is_refused(overrides: list[str], message: str) -> None:
     with pytest.raises(BiosimError, match=message):
         resolve(read_tree("digits"), overrides)
+
+
+@pytest.mark.parametrize(
+    ("given", "ranks", "reason"),
+    [
+        ({}, 4, "place.strategy is auto: layers, as place.parts is 1 and replicas share parts"),
+        ({"parts": 4}, 3, "auto: layers, as no number divides 4 parts and 3 ranks"),
+        ({"parts": 4}, 6, "auto: 2 replicas, the most that divide 4 parts and 6 ranks"),
+        ({"parts": 4, "replicas": 2}, 4, "place.replicas is 2"),
+        ({"parts": 4, "strategy": "layers"}, 4, "place.strategy is layers"),
+        ({"parts": 4, "strategy": "replicas"}, 2, "place.strategy is replicas"),
+    ],
+)
+def test_one_line_says_why_there_are_so_many_replicas(given, ranks: int, reason: str) -> None:
+    assert Place(**given).reason(ranks).endswith(reason)
+
+
+@pytest.mark.parametrize("scenario", ["brunel", "digits_spiking"])
+def test_neurons_that_spike_are_cut_in_blocks_and_in_no_other_way(scenario: str) -> None:
+    tree = read_tree(scenario)
+    for strategy in ("auto", "blocks"):
+        found = resolve_any(tree, [f"place.strategy={strategy}"])
+        assert not isinstance(found, TaskScenario)
+        assert found.place.strategy == strategy
+    said = "place.strategy is blocks: neurons that spike are cut in blocks"
+    assert Blocks(strategy="blocks").reason() == said
+    for setting, message in (
+        ("strategy=layers", "place.strategy: got 'layers'; layers and replicas are of networks of"),
+        ("strategy=best", "place.strategy: got 'best'; expected 'auto' or 'blocks'"),
+        ("parts=2", "place.parts: unknown key"),
+    ):
+        with pytest.raises(ScenarioError, match=message):
+            resolve_any(tree, [f"place.{setting}"])
+
+
+def test_a_task_on_one_rank_has_no_place() -> None:
+    with pytest.raises(ScenarioError, match="place: unknown key; known are name, task"):
+        resolve_any(read_tree("reward_choice"), ["place.strategy=auto"])
 
 
 def test_minibatches_have_equal_parts() -> None:
