@@ -14,6 +14,7 @@ import numpy.typing as npt
 from biosim.errors import ScenarioError
 from biosim.network import Network
 from biosim.placement import explained
+from biosim.spiking.description import Sparse
 from hpc.calibration import exchange_speed, layer_speed, spike_speed
 from hpc.plan_layers import LayerPlan, Minibatch, planned
 from hpc.plan_spiking import SpikePlan, SpikePlanner, SpikeShare
@@ -79,8 +80,10 @@ def _layers_text(scenario: Scenario, ranks: int) -> str:
     found = planned(network, ranks, minibatch, speed, exchange, replicas)
     alone = planned(network, 1, minibatch, speed, exchange)
     added: list[Column] = []
+    directions = ""
     if place.parts > 1:
         added = [("of parts", _of(found.shares, lambda s: s.added_bytes), _bytes)]
+        directions = "of parts: their directions, while added up; "
     columns: list[Column] = [
         ("parameters", _of(found.shares, lambda s: s.parameter_bytes), _bytes),
         ("held", _of(found.shares, lambda s: s.held_bytes), _bytes),
@@ -104,8 +107,7 @@ def _layers_text(scenario: Scenario, ranks: int) -> str:
             table(columns),
             "",
             "Of a minibatch: parameters with what plasticity keeps; held: kept for updates to "
-            "come; " + ("of parts: their directions, while added up; " if added else "") + "sent to "
-            "other ranks.",
+            f"come; {directions}sent to other ranks.",
             _takes_line(found, alone.compute_s),
         ]
     )
@@ -131,8 +133,7 @@ def _spiking_text(scenario: SpikingScenario | ImagesScenario, ranks: int, rate_h
             f"--rate: got {rate_hz:g} with ticks of {network.dt * 1e3:g} ms; expected at most "
             f"{1 / network.dt:g} spikes a second: a neuron fires once a tick"
         )
-    learning = [p for p in network.projections if getattr(p.weights, "synapse", None) is not None]
-    speed = spike_speed(network, bool(learning))
+    speed = spike_speed(network, _mostly_learns(network))
     planner = SpikePlanner(
         network, run.seed, run.threads, run.dtype, rate_hz, speed, exchange_speed()
     )
@@ -175,6 +176,19 @@ def _spiking_network(scenario: SpikingScenario | ImagesScenario) -> Network:
     from scenarios.spiking.network import Described
 
     return Described(scenario).network
+
+
+def _mostly_learns(network: Network) -> bool:
+    learning = others = 0.0
+    for projection in network.projections:
+        if isinstance(projection.weights, Sparse):
+            sizes = network.size(projection.source), network.size(projection.target)
+            synapses = projection.weights.wiring.synapses(*sizes)
+            if projection.weights.synapse is None:
+                others += synapses
+            else:
+                learning += synapses
+    return learning > others
 
 
 def _windows_line(found: SpikePlan, dt: float) -> str:

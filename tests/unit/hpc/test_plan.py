@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from biosim.testing import CLASSES, FEATURES, SAMPLES
 from biosim.wiring import AllToAll, FixedInDegree, FixedProbability, FixedTotal, OneToOne
 from hpc import calibration
 from hpc.calibration import ExchangeSpeed, LayerSpeed, SpikeSpeed
-from hpc.plan import table
+from hpc.plan import _mostly_learns, table
 from hpc.plan_layers import LayerPlan, Minibatch, planned
 from hpc.plan_spiking import MESSAGE_BYTES, SpikePlanner, joined
 from rules import RULES
@@ -245,6 +245,12 @@ def test_a_source_is_wanted_as_often_as_wirings_are_expected_to_join_it(
     if isinstance(wiring, OneToOne):
         share -= here / n_pre  # all of them lie on the same rank
     assert joined(wiring, n_pre, 400, here) == pytest.approx(share, abs=0.06)
+
+
+def test_synapses_are_measured_as_most_of_them_are() -> None:
+    network = spiking()
+    assert not _mostly_learns(network)
+    assert _mostly_learns(replace(network, projections=network.projections[-1:]))
 
 
 # --- layers
