@@ -263,10 +263,13 @@ class Scenario(Table):
 
         Raises:
             ScenarioError: a layer does not fit the data, the data has too few samples, a
-                minibatch has no equal parts, or the period is too short for the rule.
+                minibatch has no equal parts, pretended ranks cannot be dealt out to replicas, or
+                the period is too short for the rule.
             NetworkError: the rule cannot be wired this way, or cannot learn in parts.
         """
         check_fit(self, dataset)
+        if self.run.pretend_ranks > 1:
+            self.place.replicas_on(self.run.pretend_ranks)
         network = self.wire_for(
             dataset.features, dataset.classes, len(dataset.train), dataset.train.x.mean(axis=0)
         )

@@ -115,6 +115,14 @@ def test_minibatches_have_equal_parts() -> None:
     resolve(read_tree("digits"), ["place.parts=4", "run.batch_size=32"]).wire(digits())
 
 
+def test_pretended_ranks_that_cannot_be_dealt_out_are_refused_before_anything_runs() -> None:
+    given = ["place.parts=4", "place.replicas=4"]
+    for ranks in (1, 4):  # one rank says nothing of how many there will be
+        resolve(read_tree("digits"), [*given, f"run.pretend_ranks={ranks}"]).wire(digits())
+    with pytest.raises(ScenarioError, match="place.replicas is 4 and there are 3 ranks; expected"):
+        resolve(read_tree("digits"), [*given, "run.pretend_ranks=3"]).wire(digits())
+
+
 def test_a_rule_that_needs_whole_minibatches_is_refused_before_anything_runs() -> None:
     persistent = ["rule.name=equilibrium_propagation", "rule.persistent=true", "run.batch_size=32"]
     with pytest.raises(NetworkError, match=r"keeps the state of every sample.*ask for 1"):
