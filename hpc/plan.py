@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from biosim.errors import ScenarioError
 from biosim.network import Network
-from biosim.placement import explained
 from biosim.spiking.description import Sparse
 from hpc.calibration import exchange_speed, layer_speed, spike_speed
 from hpc.plan_layers import LayerPlan, Minibatch, planned
@@ -99,8 +98,7 @@ def _layers_text(scenario: Scenario, ranks: int) -> str:
         [
             f"{scenario.name}, {scenario.rule.name}, minibatches of {run.batch_size}{cut}{stream}; "
             "nothing is run",
-            explained(network, ranks, replicas),
-            *([place.reason(ranks)] if ranks > 1 else []),
+            *place.lines(network, ranks),
             f"measured on this CPU: {speed.multiply_add_s * 1e9:.2g} ns a multiply-add, "
             f"{speed.visit_s * 1e6:.0f} us to wake a layer; {_network_line()}",
             "",
@@ -147,8 +145,7 @@ def _spiking_text(scenario: SpikingScenario | ImagesScenario, ranks: int, rate_h
         [
             f"{scenario.name}, {_count(sum(p.size for p in network.populations))} neurons; "
             "nothing is run",
-            explained(network, ranks),
-            *([scenario.place.reason()] if ranks > 1 else []),
+            *scenario.place.lines(network, ranks),
             f"expected rates: {said} (--rate {rate_hz:g} where the description says nothing)",
             _windows_line(found, planner.layout.dt),
             f"measured on this CPU: {speed.neuron_s * 1e9:.2g} ns a neuron and tick, "

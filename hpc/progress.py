@@ -14,7 +14,10 @@ from hpc.world import speaks
 
 
 class Watcher(Protocol):
-    """Is told after every epoch."""
+    """Is told before the first epoch, and after every one."""
+
+    def say(self, line: str) -> None:
+        """Take note of what the run will be like."""
 
     def step(self, done: int, total: int, note: str) -> None:
         """Take note that `done` of `total` steps are done."""
@@ -22,6 +25,9 @@ class Watcher(Protocol):
 
 class Silent:
     """Says nothing."""
+
+    def say(self, line: str) -> None:
+        """Do nothing."""
 
     def step(self, done: int, total: int, note: str) -> None:
         """Do nothing."""
@@ -67,6 +73,11 @@ class Bar:
         """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        if not self._silent:
+            print(line, file=sys.stderr, flush=True)
 
     def step(self, done: int, total: int, note: str) -> None:
         """Show that `done` of `total` steps are done."""

@@ -50,7 +50,11 @@ def run_images(
     dataset = scenario.data.load()
     # In this thread: equations are parsed here, and ranks find them in the cache.
     network = scenario.wire(dataset)
-    run = _Run(scenario, dataset, network, out, overwrite, watcher or Silent())
+    watching = watcher or Silent()
+    ranks = max(take_part().size, scenario.run.pretend_ranks)
+    for line in scenario.place.lines(network, ranks) if ranks > 1 else ():
+        watching.say(line)
+    run = _Run(scenario, dataset, network, out, overwrite, watching)
     try:
         return run_together(scenario.run.pretend_ranks, scenario.run.limit_s, run.of_rank)
     except DivergedError as failure:

@@ -28,6 +28,7 @@ from pydantic import (
 from biosim.errors import ScenarioError
 from biosim.network import Network
 from biosim.parts import check_parts
+from biosim.placement import explained
 from biosim.populations.activations import ActivationName
 from rules import Rule, Stack, rule_of
 from scenarios.data import Dataset, load
@@ -177,14 +178,18 @@ class Place(Table):
             )
         return replicas
 
-    def reason(self, ranks: int) -> str:
-        """Return in one line why there are so many replicas on so many ranks.
+    def lines(self, network: Network, ranks: int) -> list[str]:
+        """Return who owns what on so many ranks, and why.
 
-        Why auto makes as many as it can: layers wait for each other, and replicas do not.
+        Why auto makes as many replicas as it can: layers wait for each other, replicas do not.
 
         Raises:
-            ScenarioError: the ranks cannot be dealt out to them.
+            ScenarioError: the ranks cannot be dealt out to replicas.
         """
+        said = explained(network, ranks, self.replicas_on(ranks))
+        return [said, self._reason(ranks)] if ranks > 1 else [said]
+
+    def _reason(self, ranks: int) -> str:
         replicas = self.replicas_on(ranks)
         if self.replicas is not None:
             return f"place.replicas is {self.replicas}"
@@ -220,9 +225,11 @@ class Blocks(Table):
             )
         return given
 
-    def reason(self) -> str:
-        """Return in one line why there are blocks."""
-        return f"place.strategy is {self.strategy}: neurons that spike are cut in blocks"
+    def lines(self, network: Network, ranks: int) -> list[str]:
+        """Return how many neurons each of so many ranks owns, and why."""
+        said = explained(network, ranks)
+        reason = f"place.strategy is {self.strategy}: neurons that spike are cut in blocks"
+        return [said, reason] if ranks > 1 else [said]
 
 
 class Record(Table):

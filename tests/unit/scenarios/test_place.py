@@ -1,9 +1,11 @@
 """How the work of a scenario is cut: parts of a minibatch, replicas, layers."""
 
+import numpy as np
 import pytest
 
 from biosim.errors import BiosimError, ScenarioError
-from biosim.network import NetworkError
+from biosim.network import Network, NetworkError, Population
+from biosim.spiking.description import SpikeList
 from scenarios import Place
 from scenarios.data import digits
 from scenarios.reading import read_tree, resolve, resolve_any
@@ -82,7 +84,11 @@ def test_a_table_that_contradicts_itself_is_refused(overrides: list[str], messag
     ],
 )
 def test_one_line_says_why_there_are_so_many_replicas(given, ranks: int, reason: str) -> None:
-    assert Place(**given).reason(ranks).endswith(reason)
+    network = resolve(read_tree("digits")).wire(digits())
+    who, why = Place(**given).lines(network, ranks)
+    assert who.startswith(f"{ranks} ranks: ")
+    assert why.endswith(reason)
+    assert Place().lines(network, 1) == ["1 rank: layers hidden1, hidden2, output"]
 
 
 @pytest.mark.parametrize("scenario", ["brunel", "digits_spiking"])
@@ -92,8 +98,6 @@ def test_neurons_that_spike_are_cut_in_blocks_and_in_no_other_way(scenario: str)
         found = resolve_any(tree, [f"place.strategy={strategy}"])
         assert not isinstance(found, TaskScenario)
         assert found.place.strategy == strategy
-    said = "place.strategy is blocks: neurons that spike are cut in blocks"
-    assert Blocks(strategy="blocks").reason() == said
     for setting, message in (
         ("strategy=layers", "place.strategy: got 'layers'; layers and replicas are of networks of"),
         ("strategy=best", "place.strategy: got 'best'; expected 'auto' or 'blocks'"),
@@ -101,6 +105,15 @@ def test_neurons_that_spike_are_cut_in_blocks_and_in_no_other_way(scenario: str)
     ):
         with pytest.raises(ScenarioError, match=message):
             resolve_any(tree, [f"place.{setting}"])
+
+
+def test_one_line_says_why_there_are_blocks() -> None:
+    network = Network((Population("told", 300, SpikeList(np.array([0]), np.array([0]))),), ())
+    assert Blocks(strategy="blocks").lines(network, 2) == [
+        "2 ranks: blocks of 256 neurons: rank 0 has 256 of 300, rank 1 44",
+        "place.strategy is blocks: neurons that spike are cut in blocks",
+    ]
+    assert len(Blocks().lines(network, 1)) == 1
 
 
 def test_a_task_on_one_rank_has_no_place() -> None:
@@ -119,7 +132,7 @@ def test_pretended_ranks_that_cannot_be_dealt_out_are_refused_before_anything_ru
     given = ["place.parts=4", "place.replicas=4"]
     for ranks in (1, 4):  # one rank says nothing of how many there will be
         resolve(read_tree("digits"), [*given, f"run.pretend_ranks={ranks}"]).wire(digits())
-    with pytest.raises(ScenarioError, match="place.replicas is 4 and there are 3 ranks; expected"):
+    with pytest.raises(ScenarioError, match=r"replicas is 4 and there are 3 ranks; expected"):
         resolve(read_tree("digits"), [*given, "run.pretend_ranks=3"]).wire(digits())
 
 
