@@ -86,7 +86,9 @@ def test_a_run_is_summed_up_as_others_are(stored: Path) -> None:
     assert (row.rule, row.supervised_readout, list(row.test)) == ("stdp", True, [WAY])
 
 
-def test_a_run_on_several_ranks_says_who_owns_what_and_why(tmp_path: Path) -> None:
+def test_a_run_on_several_ranks_says_who_owns_what_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Told(Silent):
         def __init__(self) -> None:
             self.lines: list[str] = []
@@ -94,6 +96,8 @@ def test_a_run_on_several_ranks_says_who_owns_what_and_why(tmp_path: Path) -> No
         def say(self, line: str) -> None:
             self.lines.append(line)
 
+    # It is said before anything is run.
+    monkeypatch.setattr("hpc.run_images.run_together", lambda *arguments: None)
     alone, together = Told(), Told()
     run(scenario(), tmp_path / "one", watcher=alone)
     run(scenario("run.pretend_ranks=2"), tmp_path / "two", watcher=together)
