@@ -17,6 +17,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -187,9 +188,10 @@ def verdict(rows: Sequence[Mapping[str, float]]) -> str:
     first = rows[0]
 
     def flat(of: str) -> str:
-        within = [r["ranks"] for r in rows if r[of] <= LAW * first[of]]
+        within = [*takewhile(lambda row: row[of] <= LAW * first[of], rows)][-1]["ranks"]
         worst = max(r[of] for r in rows) / first[of]
-        return f"flat within {LAW} up to {max(within):,.0f} ranks (at most {worst:.2f} times)"
+        said = "1 rank only" if within == 1 else f"{within:,.0f} ranks"
+        return f"flat within {LAW} up to {said} (at most {worst:.2f} times)"
 
     more = [row["ranks"] for row in rows if row["exchange_s"] + row["packets_s"] > row["compute_s"]]
     larger = f"from {min(more):,.0f} ranks on" if more else "on none of these numbers of ranks"
@@ -202,12 +204,17 @@ def verdict(rows: Sequence[Mapping[str, float]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write the page."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--one", type=int, help="this number of ranks, as JSON")
+    parser.add_argument("--one", type=int, help="this number of ranks, as JSON; needs --size")
     parser.add_argument("--size", choices=sorted(SIZES), help="one of the networks")
-    parser.add_argument("--ranks", nargs="+", type=int, default=list(RANKS))
+    parser.add_argument("--ranks", nargs="+", type=int, default=list(RANKS), help="from 1 up")
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args(arguments)
-    if options.one:
+    ranks = [options.one] if options.one is not None else options.ranks
+    if min(ranks) < 1 or (options.one is None and ranks[0] != 1) or ranks != sorted(set(ranks)):
+        parser.error(f"got ranks {ranks}; expected numbers from 1 up, in order: 1 is compared with")
+    if options.one is not None:
+        if options.size is None:
+            parser.error(f"--one {options.one} needs --size: {', '.join(sorted(SIZES))}")
         print(json.dumps(one(options.one, SIZES[options.size])))
         return
     parts = []

@@ -78,10 +78,8 @@ class Share:
         """
         everyone, me = range(self.replicas), self.replica
         flat = [[each.contiguous().view(-1) for each in part.values()] for part in given]
-        # What is small is given whole to everyone: to meet once more would take longer. Of two
-        # parts, as much crosses either way.
-        whole = self.parts == 2 or sum(each.nbytes for each in flat[0]) <= SMALL_BYTES
-        cut = _whole if whole else self._slice
+        whole = self._whole(sum(each.nbytes for each in flat[0]))
+        cut = _uncut if whole else self._slice
         mine = [[cut(each, me) for each in part] for part in flat]
         came = [
             mine
@@ -107,13 +105,48 @@ class Share:
         named = zip(given[0].items(), mean, strict=True)
         return {name: each.view(like.shape) for (name, like), each in named}
 
+    def sent(self, sizes: Sequence[int], number_bytes: int) -> tuple[int, int]:
+        """Return the bytes and the tensors that this replica sends in one call of `mean`.
+
+        Args:
+            sizes: numbers of each tensor of a direction.
+            number_bytes: of a number.
+        """
+        others, kept, total = self.replicas - 1, self._kept(self.replica), sum(sizes)
+        if self._whole(total * number_bytes):
+            return kept * others * total * number_bytes, kept * others * len(sizes)
+        mine = sum(self._cut(n, self.replica + 1) - self._cut(n, self.replica) for n in sizes)
+        sent = kept * (total - mine) + others * mine
+        return sent * number_bytes, (kept + 1) * others * len(sizes)
+
+    def added(self, sizes: Sequence[int], number_bytes: int) -> int:
+        """Return the bytes of all directions that this replica has at hand in `mean`.
+
+        Args:
+            sizes: numbers of each tensor of a direction.
+            number_bytes: of a number.
+        """
+        if self.parts == 1:
+            return 0
+        total = sum(sizes) * number_bytes
+        came = sum(self._kept(r) for r in range(self.replicas) if r != self.replica)
+        share = total if self._whole(total) else total / self.replicas
+        return self._kept(self.replica) * total + round(came * share)
+
+    def _whole(self, nbytes: int) -> bool:
+        """Return whether directions of this size are given whole to everyone."""
+        # To meet once more would take longer. Of two parts, as much crosses either way.
+        return self.parts == 2 or nbytes <= SMALL_BYTES
+
     def _kept(self, replica: int) -> int:
         """Return how many directions `take` keeps of a replica's parts."""
         return 1 if replica == 0 else len(self.own)
 
     def _slice(self, flat: Tensor, replica: int) -> Tensor:
-        n = len(flat)
-        return flat[n * replica // self.replicas : n * (replica + 1) // self.replicas]
+        return flat[self._cut(len(flat), replica) : self._cut(len(flat), replica + 1)]
+
+    def _cut(self, n: int, replica: int) -> int:
+        return n * replica // self.replicas
 
     def _trade(self, given: list[list[Tensor]], taken: list[list[Tensor]]) -> None:
         """Trade with the other replicas; both lists are by replica."""
@@ -124,7 +157,7 @@ class Share:
             )
 
 
-def _whole(flat: Tensor, replica: int) -> Tensor:
+def _uncut(flat: Tensor, replica: int) -> Tensor:
     return flat
 
 

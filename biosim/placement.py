@@ -1,4 +1,4 @@
-"""Placement: which rank owns which layer, and one line that says why.
+"""Placement: which rank owns which layer, and one line that says so.
 
 Layers lie on ranks in runs, in the order of the forward pass, so that most of what layers send
 stays on a rank; the runs are cut so that the dearest rank is as cheap as it can be. Blocks of
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 from biosim.errors import BiosimError
-from biosim.events import Tick
 from biosim.network import Network
 from biosim.rehearsal import Rehearsal
 from biosim.spiking.description import InShard
@@ -82,103 +81,48 @@ def balanced(costs: Sequence[int], parts: int) -> list[int]:
     return cuts[::-1]
 
 
-def along_the_way(network: Network, parts: int, period: Tick | None = None) -> int:
-    """Return the multiply-adds of a learning sample that no rank can do beside another's.
-
-    Tick by tick, those of the rank that has most to do: layers that wait for each other do not
-    share the work. In a stream the ticks of several minibatches fall together.
-
-    Args:
-        network: the description.
-        parts: ranks among which its layers are cut.
-        period: ticks from one minibatch to the next; None where one waits for the other.
-    """
-    owners = placed(network, parts)
-    by_rank: dict[tuple[Tick, int], int] = {}
-    for (tick, population), count in Rehearsal(network).steps.items():
-        when = tick if period is None else tick % period
-        at = when, owners[population]
-        by_rank[at] = by_rank.get(at, 0) + count
-    dearest: dict[Tick, int] = {}
-    for (tick, _), count in by_rank.items():
-        dearest[tick] = max(dearest.get(tick, 0), count)
-    return sum(dearest.values())
-
-
-def chosen(
-    network: Network, ranks: int, rows: int, period: Tick | None = None, may_replicate: bool = True
-) -> tuple[int, str]:
-    """Return among how many ranks the layers of each replica are cut, and why.
-
-    The other ranks have replicas of the same cut, each with its share of the rows.
-
-    Args:
-        network: the description.
-        ranks: there are.
-        rows: of a minibatch.
-        period: ticks from one minibatch to the next; None where one waits for the other.
-        may_replicate: whether replicas can be made at all.
-    """
-    layers = layers_of(network)
-    if not layers:
-        return ranks, "neurons that spike are cut in blocks"
-    alone = along_the_way(network, 1)
-    found = {}
-    for parts in range(1, ranks + 1):
-        replicas = ranks // parts
-        fits = ranks % parts == 0 and replicas <= rows and parts <= len(layers)
-        if fits and (replicas == 1 or may_replicate):
-            found[parts] = along_the_way(network, parts, period) / replicas
-    if not found:
-        return ranks, f"there are {len(layers)} layers and {ranks} ranks"
-    # Of equally good ones that with the fewest replicas: it keeps the fewest weights.
-    parts = min(sorted(found, reverse=True), key=lambda parts: found[parts])
-    share = 100 * found[parts] / max(1, alone)
-    return parts, f"one after the other are then {share:.0f} % of the multiply-adds of one rank"
-
-
-def explained(network: Network, ranks: int, parts: int | None = None) -> str:
+def explained(network: Network, ranks: int, replicas: int = 1) -> str:
     """Return in one line who owns what.
 
     Args:
         network: the description.
         ranks: there are.
-        parts: ranks among which the layers of each replica are cut; None for all.
+        replicas: of the network, each on as many of the ranks.
 
     Raises:
-        PlacementError: ranks cannot be shared out among replicas of so many parts.
+        PlacementError: the ranks cannot be dealt out to so many replicas.
     """
-    parts = ranks if parts is None else parts
-    if parts < 1 or ranks % parts:
+    if replicas < 1 or ranks % replicas:
         raise PlacementError(
-            f"got {parts} parts on {ranks} ranks; expected a number that divides the ranks: the "
-            "others hold replicas"
+            f"got {replicas} replicas on {ranks} ranks; expected a number that divides the ranks: "
+            "every replica has as many"
         )
     said = []
     layers = layers_of(network)
     if layers:
-        said.append(_layers_line(network, layers, ranks, parts))
+        said.append(_layers_line(network, layers, ranks // replicas, replicas))
     if any(isinstance(p.model, InShard) for p in network.populations):
-        said.append(_blocks_line(network, parts))
+        said.append(_blocks_line(network, ranks))
     return f"{_counted(ranks, 'rank')}: {'; '.join(said) or 'no layers'}"
 
 
-def _layers_line(network: Network, layers: Sequence[int], ranks: int, parts: int) -> str:
+def _layers_line(network: Network, layers: Sequence[int], ranks: int, replicas: int) -> str:
     work = [each.total for each in Rehearsal(network).work]
-    owners = placed(network, parts)
-    runs = [[i for i in layers if owners[i] == rank] for rank in range(min(parts, len(layers)))]
+    owners = placed(network, ranks)
+    runs = [[i for i in layers if owners[i] == rank] for rank in range(min(ranks, len(layers)))]
     names = [", ".join(_named(network, run)) for run in runs]
     if len(names) > SHOWN:
         names = [*names[: SHOWN - 1], "...", names[-1]]
-    replicas = ranks // parts
     said = "layers " if replicas == 1 else f"{replicas} replicas of layers "
     said += " | ".join(names)
-    if parts > 1:
+    if ranks > 1:
         most = 100 * max(sum(work[i] for i in run) for run in runs) / max(1, sum(work))
         of = "its replica's" if replicas > 1 else "the"
         said += f"; the dearest rank has {most:.0f} % of {of} multiply-adds"
-    if parts > len(layers):
-        said += f", and {_counted(parts - len(layers), 'rank')} none"
+    if ranks > len(layers):
+        said += f", and {_counted(ranks - len(layers), 'rank')} none"
+        if replicas > 1:
+            said += " in each"
     return said
 
 

@@ -8,7 +8,7 @@ each. What passes through spiking populations is not in it: adapters send on wha
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -40,9 +40,14 @@ class Block(NamedTuple):
     plasticity: Plasticity | None
 
     @property
+    def sizes(self) -> list[int]:
+        """Numbers of the weights, and of the bias if there is one."""
+        return [self.n_post * self.n_pre, *([self.n_post] if self.bias else [])]
+
+    @property
     def numbers(self) -> int:
         """How many numbers are kept: weights, bias, and the plasticity's own variables."""
-        kept = self.n_post * self.n_pre + (self.n_post if self.bias else 0)
+        kept = sum(self.sizes)
         if self.plasticity is not None:
             for axis in self.plasticity.memory.values():
                 count = 1
@@ -99,6 +104,8 @@ class Rehearsal:
         sent_events: how many events cross each projection.
         steps: (tick, population) -> multiply-adds.
         held: (tick, population) -> bytes that are kept from this tick to the next.
+        learnt: for each time that synapses learn together, their population, and the numbers
+            of each tensor that they learn.
     """
 
     def __init__(self, network: Network, number_bytes: int = 4) -> None:
@@ -108,6 +115,7 @@ class Rehearsal:
         self.sent_events = [0] * len(network.projections)
         self.steps: dict[tuple[Tick, int], int] = {}
         self.held: dict[tuple[Tick, int], int] = {}
+        self.learnt: list[tuple[int, list[int]]] = []
         self._visits: dict[tuple[int, int], _Visit] = {}
         self._settling: dict[int, _Settled] = {}
         self._waiting: list[_Arrival] = []
@@ -233,13 +241,20 @@ class Rehearsal:
         return any({"drive", "share"} & {*p.reads.post} for p in learning if p is not None)
 
     def _learn(self, tick: Tick, me: int, at: int, visit: _Visit, moment: str) -> None:
-        name = self.network.phases[at].name
+        name, woken = self.network.phases[at].name, []
         for i, rows in visit.basal.items():
             projection = self.network.projections[i]
             plasticity = projection.plasticity
             wakes = plasticity is not None and plasticity.reads.on == moment
             if wakes and (projection.learns is None or name in projection.learns):
                 self._count(tick, me, "plasticity", rows * self._dense(i))
+                woken.append(i)
+        self._together(me, [_block(self.network, i) for i in woken])
+
+    def _together(self, me: int, blocks: Iterable[Block]) -> None:
+        sizes = [size for block in blocks for size in block.sizes]
+        if sizes:
+            self.learnt.append((me, sizes))
 
     def _settle(self, arrival: _Arrival) -> None:
         tick, me, at, rows = arrival.tick, arrival.target, arrival.phase, arrival.rows
@@ -263,10 +278,12 @@ class Rehearsal:
             for now in range(tick, tick + phase.ticks):
                 self._send_all(now, me, at, parts, "rate")
         elif phase.name == END:
-            for i in self._ending[me]:
-                projection = self.network.projections[i]
-                if projection.plasticity is not None:
-                    self._count(tick, me, "plasticity", parts * self._dense(i))
+            plastic = [
+                i for i in self._ending[me] if self.network.projections[i].plasticity is not None
+            ]
+            for i in plastic:
+                self._count(tick, me, "plasticity", parts * self._dense(i))
+            self._together(me, [_block(self.network, i) for i in plastic])
             settled.came, settled.label, settled.parts = {}, 0, 0
 
     def _denoise(self, arrival: _Arrival, model: Denoising) -> None:
@@ -276,7 +293,9 @@ class Rehearsal:
         if visit.apical < self._expected(me, at, "image", "target", "state"):
             return
         del self._visits[me, at]
-        blocks = [b.n_post * b.n_pre for b in inside(model, self.network.populations[me].size)]
+        own = list(inside(model, self.network.populations[me].size))
+        self._together(me, own)
+        blocks = [b.n_post * b.n_pre for b in own]
         self._count(tick, me, "forward", sum(blocks))
         self._count(tick, me, "feedback", sum(blocks[2:]))
         self._count(tick, me, "plasticity", sum(blocks))
@@ -317,13 +336,20 @@ def dense_of(network: Network, population: int) -> list[Block]:
     """Return the dense weights that a population owns."""
     owner = network.populations[population]
     found = [
-        Block(owner.size, network.size(p.source), p.weights.bias, p.plasticity)
-        for p in network.projections
+        _block(network, i)
+        for i, p in enumerate(network.projections)
         if p.target == owner.name and isinstance(p.weights, Dense)
     ]
     if isinstance(owner.model, Denoising):
         found += inside(owner.model, owner.size)
     return found
+
+
+def _block(network: Network, i: int) -> Block:
+    """Return the dense weights of a projection."""
+    p = network.projections[i]
+    assert isinstance(p.weights, Dense)
+    return Block(network.size(p.target), network.size(p.source), p.weights.bias, p.plasticity)
 
 
 def _open(projection: Projection, phase: Phase) -> bool:

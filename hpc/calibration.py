@@ -118,7 +118,7 @@ def spike_speed(network: Network, plastic: bool) -> SpikeSpeed:
     """
     synapse = Stdp(w_max="1*mV").synapse() if plastic else None
     many, few = _delivered(SOURCES, synapse), _delivered(SOURCES // 100, synapse)
-    nothing = _seconds(_lif(TARGETS), TICKS)
+    nothing = _a_tick(Simulation(_lif(TARGETS))) * TICKS
     spike_s, synapse_s = _solved(many, few, nothing)
     return SpikeSpeed(_neuron_s(network), spike_s, synapse_s, _window_s())
 
@@ -143,29 +143,30 @@ def _lif(size: int, extra: tuple[Population, ...] = ()) -> Network:
 def _delivered(sources: int, synapse: object) -> tuple[float, int, int]:
     """Return seconds, spikes and synapses that they reached, of sources that fire in turn."""
     a_tick = 100
-    order = np.random.default_rng(0).permutation(a_tick * TICKS) % sources
-    for tick in range(TICKS):  # nobody twice in a tick
-        piece = slice(tick * a_tick, (tick + 1) * a_tick)
-        order[piece] = (np.arange(a_tick) * (sources // a_tick) + tick * 37) % sources
+    # Nobody twice in a tick.
+    first, further = np.arange(TICKS)[:, None] * 37, np.arange(a_tick) * (sources // a_tick)
+    order = ((first + further) % sources).ravel()
     ticks = np.repeat(np.arange(TICKS), a_tick)
     network = _lif(TARGETS, (Population("told", sources, SpikeList(order, ticks)),))
     joined = Sparse(FixedInDegree(IN_DEGREE), "0.001*mV", synapse=synapse)  # type: ignore[arg-type]
     network = replace(network, projections=(Projection.of_spikes("told", "cells", "v", joined),))
     simulation = Simulation(network)
-    simulation.run_to(1)  # compiles
-    began = time.perf_counter()
-    simulation.run_to(TICKS)
-    seconds = time.perf_counter() - began
+    seconds = _a_tick(simulation) * TICKS
     assert simulation.machine is not None
     return seconds, a_tick * TICKS, simulation.machine.synaptic_events
 
 
-def _seconds(network: Network, ticks: int) -> float:
-    simulation = Simulation(network)
-    simulation.run_to(1)
-    began = time.perf_counter()
-    simulation.run_to(ticks)
-    return time.perf_counter() - began
+def _a_tick(simulation: Simulation) -> float:
+    """Return the seconds of a tick, of the best piece of `TICKS`."""
+    simulation.run_to(1)  # compiles
+    ends = [1 + (TICKS - 1) * (piece + 1) // PIECES for piece in range(PIECES)]
+    found, before = [], 1
+    for end in ends:
+        began = time.perf_counter()
+        simulation.run_to(end)
+        found.append((time.perf_counter() - began) / (end - before))
+        before = end
+    return min(found)
 
 
 def _neuron_s(network: Network) -> float:
@@ -182,9 +183,9 @@ def _neuron_s(network: Network) -> float:
     )
     alone_network = replace(network, populations=alone, projections=())
     try:
-        return _a_tick(alone_network) / sum(population.size for population in alone)
+        return _a_tick(Simulation(alone_network)) / sum(population.size for population in alone)
     except BiosimError:  # something is given neuron by neuron, and does not fit fewer of them
-        return _a_tick(_lif(MOST_NEURONS)) / MOST_NEURONS
+        return _a_tick(Simulation(_lif(MOST_NEURONS))) / MOST_NEURONS
 
 
 def _silent(model: Model | InShard) -> Model | InShard:
@@ -193,19 +194,12 @@ def _silent(model: Model | InShard) -> Model | InShard:
     return model
 
 
-def _a_tick(network: Network) -> float:
-    return min(_seconds(network, 100) / 99 for _ in range(PIECES))
-
-
 @cache
 def _window_s() -> float:
     """Return what a window takes beside what happens in it."""
     simulation = Simulation(_lif(1))
-    simulation.run_to(1)
-    began = time.perf_counter()
-    for tick in range(2, 102):
-        simulation.run_to(tick)
-    return (time.perf_counter() - began) / 100
+    ticks = iter(range(1, 1 << 62))
+    return _best(lambda: simulation.run_to(next(ticks)))
 
 
 def _best(piece: Callable[[], object]) -> float:

@@ -258,7 +258,9 @@ def plan(
     scenario: ScenarioName,
     overrides: Overrides = None,
     ranks: Annotated[int, typer.Option(help="to plan for", min=1, max=1 << 16)] = 1,
-    rate: Annotated[float, typer.Option(help="expected of spiking neurons, in hertz")] = 10.0,
+    rate: Annotated[
+        float | None, typer.Option(help="expected of spiking neurons, in hertz; 10 if left out")
+    ] = None,
 ) -> None:
     """Say what a scenario needs on so many ranks, and how long it takes, without running it.
 

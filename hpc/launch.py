@@ -48,6 +48,8 @@ def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if process.stderr is not None:
+            process.stderr.close()
     if code and not said:
         print(f"biosim: mpiexec ended with exit code {code}", file=sys.stderr)
     return code if code >= 0 else 128 - code

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from biosim.errors import ScenarioError
 from biosim.network import Network
-from biosim.placement import explained
+from biosim.spiking.description import Sparse
 from hpc.calibration import exchange_speed, layer_speed, spike_speed
-from hpc.plan_layers import LayerPlan, planned
+from hpc.plan_layers import LayerPlan, Minibatch, planned
 from hpc.plan_spiking import SpikePlan, SpikePlanner, SpikeShare
 from scenarios.images.schema import ImagesScenario
 from scenarios.reading import AnyScenario
@@ -26,21 +26,25 @@ from scenarios.tasks.schema import TaskScenario
 SHOWN = 16
 """Ranks that have a row of their own; of more there are the least, the mean and the most."""
 
+RATE_HZ = 10.0
+"""Of neurons of which neither the description nor the user says how often they spike."""
+
 Column = tuple[str, npt.NDArray[np.float64], Callable[[float], str]]
 
 
-def plan_text(scenario: AnyScenario, ranks: int, rate_hz: float) -> str:
+def plan_text(scenario: AnyScenario, ranks: int, rate_hz: float | None = None) -> str:
     """Return what ranks will need and how long they will take, as text.
 
     Args:
         scenario: to plan.
         ranks: to plan it for.
-        rate_hz: expected of neurons.
+        rate_hz: expected of neurons that spike; `RATE_HZ` where it is left out.
 
     Raises:
-        BiosimError: the scenario cannot be run, or not on so many ranks.
+        BiosimError: the scenario cannot be run, or not on so many ranks, or has no neurons that
+            spike at a rate that is given.
     """
-    if not (math.isfinite(rate_hz) and rate_hz >= 0.0):
+    if rate_hz is not None and not (math.isfinite(rate_hz) and rate_hz >= 0.0):
         raise ScenarioError(f"--rate: got {rate_hz:g}; expected spikes a second, 0 or more")
     if isinstance(scenario, TaskScenario):
         raise ScenarioError(
@@ -48,58 +52,86 @@ def plan_text(scenario: AnyScenario, ranks: int, rate_hz: float) -> str:
             "images or a spiking network: see biosim validate for what it needs"
         )
     if isinstance(scenario, Scenario):
+        if rate_hz is not None:
+            raise ScenarioError(
+                f"--rate: got {rate_hz:g} and {scenario.name}, whose layers do not spike; leave it "
+                "out"
+            )
         return _layers_text(scenario, ranks)
-    return _spiking_text(scenario, ranks, rate_hz)
+    return _spiking_text(scenario, ranks, RATE_HZ if rate_hz is None else rate_hz)
 
 
 def _layers_text(scenario: Scenario, ranks: int) -> str:
     network = scenario.wire(scenario.data.load())
-    run = scenario.run
+    run, place = scenario.run, scenario.place
+    replicas = place.replicas_on(ranks)
     period = None if run.period == "exact" else run.period
     number_bytes = 4 if run.dtype == "float32" else 8
+    minibatch = Minibatch(run.batch_size, number_bytes, period, place.parts)
     largest = max(network.populations[1:-1], key=lambda population: population.size)
     speed = layer_speed(
-        run.batch_size, network.populations[0].size, largest.size, run.dtype == "float64"
+        run.batch_size // place.parts,
+        network.populations[0].size,
+        largest.size,
+        run.dtype == "float64",
     )
     exchange = exchange_speed()
-
-    def plan(ranks: int) -> LayerPlan:
-        return planned(network, ranks, run.batch_size, number_bytes, period, speed, exchange)
-
-    found, alone = plan(ranks), plan(1)
+    found = planned(network, ranks, minibatch, speed, exchange, replicas)
+    alone = planned(network, 1, minibatch, speed, exchange)
+    added: list[Column] = []
+    directions = ""
+    if place.parts > 1:
+        added = [("of parts", _of(found.shares, lambda s: s.added_bytes), _bytes)]
+        directions = "of parts: their directions, while added up; "
     columns: list[Column] = [
         ("parameters", _of(found.shares, lambda s: s.parameter_bytes), _bytes),
         ("held", _of(found.shares, lambda s: s.held_bytes), _bytes),
+        *added,
         ("sent", _of(found.shares, lambda s: s.sent_bytes), _bytes),
         ("messages", _of(found.shares, lambda s: s.messages), _count),
         ("mult.-adds", _of(found.shares, lambda s: s.multiply_adds), _count),
         ("compute", _of(found.shares, lambda s: s.compute_s), _seconds),
     ]
-    whole, before = found.compute_s + found.exchange_s, alone.compute_s
     stream = "" if period is None else f", one every {_many(period, 'tick')}"
+    cut = "" if place.parts == 1 else f" in {place.parts} parts"
     return "\n".join(
         [
-            f"{scenario.name}, {scenario.rule.name}, minibatches of {run.batch_size}{stream}; "
+            f"{scenario.name}, {scenario.rule.name}, minibatches of {run.batch_size}{cut}{stream}; "
             "nothing is run",
-            explained(network, ranks),
-            f"measured here: {speed.multiply_add_s * 1e9:.2g} ns a multiply-add, "
+            *place.lines(network, ranks),
+            f"measured on this CPU: {speed.multiply_add_s * 1e9:.2g} ns a multiply-add, "
             f"{speed.visit_s * 1e6:.0f} us to wake a layer; {_network_line()}",
             "",
             table(columns),
             "",
             "Of a minibatch: parameters with what plasticity keeps; held: kept for updates to "
-            "come; sent to other ranks.",
-            f"A minibatch takes about {_seconds(whole)}, {_seconds(found.exchange_s)} of it for "
-            f"{_many(found.exchanges, 'exchange')}; on one rank {_seconds(before)}: layers that "
-            "wait for each other do not share the work.",
+            f"come; {directions}sent to other ranks.",
+            _takes_line(found, alone.compute_s),
         ]
+    )
+
+
+def _takes_line(found: LayerPlan, alone_s: float) -> str:
+    said = f"A minibatch takes about {_seconds(found.compute_s + found.exchange_s)}"
+    if not found.exchanges:
+        return f"{said}."
+    sums = f" and {_many(found.sums, 'sum')} over replicas" if found.sums else ""
+    return (
+        f"{said}, {_seconds(found.exchange_s)} of it for {_many(found.exchanges, 'exchange')}"
+        f"{sums}; on one rank {_seconds(alone_s)}: layers that wait for each other do not share "
+        "the work."
     )
 
 
 def _spiking_text(scenario: SpikingScenario | ImagesScenario, ranks: int, rate_hz: float) -> str:
     network, run = _spiking_network(scenario), scenario.run
-    learning = [p for p in network.projections if getattr(p.weights, "synapse", None) is not None]
-    speed = spike_speed(network, bool(learning))
+    assert network.dt is not None
+    if rate_hz * network.dt > 1.0:
+        raise ScenarioError(
+            f"--rate: got {rate_hz:g} with ticks of {network.dt * 1e3:g} ms; expected at most "
+            f"{1 / network.dt:g} spikes a second: a neuron fires once a tick"
+        )
+    speed = spike_speed(network, _mostly_learns(network))
     planner = SpikePlanner(
         network, run.seed, run.threads, run.dtype, rate_hz, speed, exchange_speed()
     )
@@ -113,10 +145,10 @@ def _spiking_text(scenario: SpikingScenario | ImagesScenario, ranks: int, rate_h
         [
             f"{scenario.name}, {_count(sum(p.size for p in network.populations))} neurons; "
             "nothing is run",
-            explained(network, ranks),
+            *scenario.place.lines(network, ranks),
             f"expected rates: {said} (--rate {rate_hz:g} where the description says nothing)",
             _windows_line(found, planner.layout.dt),
-            f"measured here: {speed.neuron_s * 1e9:.2g} ns a neuron and tick, "
+            f"measured on this CPU: {speed.neuron_s * 1e9:.2g} ns a neuron and tick, "
             f"{speed.spike_s * 1e9:.2g} ns a spike, {speed.synapse_s * 1e9:.2g} ns a synapse, "
             f"{speed.window_s * 1e6:.0f} us a window; {_network_line()}",
             "",
@@ -141,6 +173,19 @@ def _spiking_network(scenario: SpikingScenario | ImagesScenario) -> Network:
     from scenarios.spiking.network import Described
 
     return Described(scenario).network
+
+
+def _mostly_learns(network: Network) -> bool:
+    learning = others = 0.0
+    for projection in network.projections:
+        if isinstance(projection.weights, Sparse):
+            sizes = network.size(projection.source), network.size(projection.target)
+            synapses = projection.weights.wiring.synapses(*sizes)
+            if projection.weights.synapse is None:
+                others += synapses
+            else:
+                learning += synapses
+    return learning > others
 
 
 def _windows_line(found: SpikePlan, dt: float) -> str:

@@ -10,7 +10,9 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from biosim.network import Network
 from hpc.world import speaks
+from scenarios.scenario import Blocks, Place
 
 
 class Watcher(Protocol):
@@ -31,6 +33,12 @@ class Silent:
 
     def step(self, done: int, total: int, note: str) -> None:
         """Do nothing."""
+
+
+def say_placed(watcher: Watcher, place: Place | Blocks, network: Network, ranks: int) -> None:
+    """Say who owns what and why, if there are several ranks."""
+    for line in place.lines(network, ranks) if ranks > 1 else ():
+        watcher.say(line)
 
 
 class Bar:

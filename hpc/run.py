@@ -20,8 +20,7 @@ from biosim.recorder import EPOCH, Recorder, non_finite, write_ledger
 from biosim.simulation import Simulation
 from biosim.store import STORE, RunStore, write_progress
 from hpc.output import check_free, make
-from hpc.placing import say_placement
-from hpc.progress import Silent, Watcher
+from hpc.progress import Silent, Watcher, say_placed
 from hpc.provenance import git_state, host, now, versions
 from hpc.rank_times import Clock, write_times
 from hpc.stored import stored_parameters
@@ -197,7 +196,7 @@ class _Learner:
         self._committed = -1
 
     def _make(self) -> None:
-        say_placement(self._watcher, self._network, self._ranks, self._scenario.place)
+        say_placed(self._watcher, self._scenario.place, self._network, self._ranks.size)
         make(self._out, self._overwrite)
         RunStore(self._out / STORE, "w").describe(self._attributes())
 

@@ -19,8 +19,7 @@ from biosim.ranks import StoppedError
 from biosim.recorder import EPOCH, write_ledger
 from biosim.store import STORE, RunStore, write_progress
 from hpc.output import check_free, make
-from hpc.placing import say_placement
-from hpc.progress import Silent, Watcher
+from hpc.progress import Silent, Watcher, say_placed
 from hpc.provenance import git_state, host, now, versions
 from hpc.rank_times import Clock, write_times
 from hpc.run import SPLITS, Result, described
@@ -133,7 +132,7 @@ class _Run:
         return Result(self._out, self._accuracy, self._rate())
 
     def _make(self, ranks: Ranks, weights: np.ndarray[Any, Any]) -> None:
-        say_placement(self._watcher, self._network, ranks)
+        say_placed(self._watcher, self._scenario.place, self._network, ranks.size)
         make(self._out, self._overwrite)
         self._store = RunStore(self._out / STORE, "w")
         self._store.describe(self._attributes(ranks))

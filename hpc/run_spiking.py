@@ -30,8 +30,7 @@ from biosim.spiking.spike_store import StoreSink, write_neurons
 from biosim.store import STORE, RunStore, write_progress
 from hpc.counting import Activity, CountingSink
 from hpc.output import check_free, make
-from hpc.placing import say_placement
-from hpc.progress import Silent, Watcher
+from hpc.progress import Silent, Watcher, say_placed
 from hpc.provenance import git_state, host, now, versions
 from hpc.rank_times import Clock, write_times
 from hpc.together import by_first, run_together, take_part
@@ -202,7 +201,7 @@ class _Run:
         )
 
     def _make(self, machine: Machine, ranks: Ranks) -> None:
-        say_placement(self._watcher, machine.layout.network, ranks)
+        say_placed(self._watcher, self._scenario.place, machine.layout.network, ranks.size)
         make(self._out, self._overwrite)
         self._store = RunStore(self._out / STORE, "w", groups=())
         self._store.describe(self._attributes(ranks))

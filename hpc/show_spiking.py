@@ -217,6 +217,9 @@ threads = 1
 pretend_ranks = 1
 limit_s = 600.0                     # seconds a rank waits for the others
 
+[place]
+strategy = "auto"                   # or blocks, which is the same: ranks share blocks of neurons
+
 [record]
 spikes = true                       # all; or ["E", { population = "I", neurons = [0, 1] }]
 states = [{ population = "E", variables = ["v"], neurons = 3, every = "1 ms" }]

@@ -28,6 +28,7 @@ from pydantic import (
 from biosim.errors import ScenarioError
 from biosim.network import Network
 from biosim.parts import check_parts
+from biosim.placement import explained
 from biosim.populations.activations import ActivationName
 from rules import Rule, Stack, rule_of
 from scenarios.data import Dataset, load
@@ -130,6 +131,16 @@ class Place(Table):
         None, ge=1, description="of the network; the ranks of each share its layers"
     )
 
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _layers_are_no_blocks(cls, given: Any) -> Any:
+        if given == "blocks":
+            raise ValueError(
+                "blocks are of neurons that spike, and layers stay whole; expected auto, layers or "
+                "replicas"
+            )
+        return given
+
     @model_validator(mode="after")
     def _the_strategy_agrees(self) -> Self:
         if self.strategy == "layers" and self.replicas not in (None, 1):
@@ -166,6 +177,59 @@ class Place(Table):
                 "expected a multiple of the ranks, or place.replicas that divides both"
             )
         return replicas
+
+    def lines(self, network: Network, ranks: int) -> list[str]:
+        """Return who owns what on so many ranks, and why.
+
+        Why auto makes as many replicas as it can: layers wait for each other, replicas do not.
+
+        Raises:
+            ScenarioError: the ranks cannot be dealt out to replicas.
+        """
+        said = explained(network, ranks, self.replicas_on(ranks))
+        return [said, self._reason(ranks)] if ranks > 1 else [said]
+
+    def _reason(self, ranks: int) -> str:
+        replicas = self.replicas_on(ranks)
+        if self.replicas is not None:
+            return f"place.replicas is {self.replicas}"
+        if self.strategy != "auto":
+            return f"place.strategy is {self.strategy}"
+        if self.parts == 1:
+            return "place.strategy is auto: layers, as place.parts is 1 and replicas share parts"
+        if replicas == 1:
+            return (
+                f"place.strategy is auto: layers, as no number divides {self.parts} parts and "
+                f"{ranks} ranks"
+            )
+        return (
+            f"place.strategy is auto: {replicas} replicas, the most that divide {self.parts} parts "
+            f"and {ranks} ranks"
+        )
+
+
+class Blocks(Table):
+    """How the work is cut where neurons spike; no result depends on it."""
+
+    strategy: Literal["auto", "blocks"] = Field(
+        "auto", description="ranks share blocks of neurons of every population; auto: the same"
+    )
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _neurons_that_spike_are_cut_in_blocks(cls, given: Any) -> Any:
+        if given in ("layers", "replicas"):
+            raise ValueError(
+                "layers and replicas are of networks of layers; neurons that spike are cut in "
+                "blocks: expected auto or blocks"
+            )
+        return given
+
+    def lines(self, network: Network, ranks: int) -> list[str]:
+        """Return how many neurons each of so many ranks owns, and why."""
+        said = explained(network, ranks)
+        reason = f"place.strategy is {self.strategy}: neurons that spike are cut in blocks"
+        return [said, reason] if ranks > 1 else [said]
 
 
 class Record(Table):
@@ -206,10 +270,13 @@ class Scenario(Table):
 
         Raises:
             ScenarioError: a layer does not fit the data, the data has too few samples, a
-                minibatch has no equal parts, or the period is too short for the rule.
+                minibatch has no equal parts, pretended ranks cannot be dealt out to replicas, or
+                the period is too short for the rule.
             NetworkError: the rule cannot be wired this way, or cannot learn in parts.
         """
         check_fit(self, dataset)
+        if self.run.pretend_ranks > 1:
+            self.place.replicas_on(self.run.pretend_ranks)
         network = self.wire_for(
             dataset.features, dataset.classes, len(dataset.train), dataset.train.x.mean(axis=0)
         )

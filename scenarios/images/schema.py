@@ -11,7 +11,7 @@ from biosim.network import Network
 from biosim.spiking.description import SynapseModel
 from rules.synaptic import SynapseRule
 from scenarios.data import Dataset
-from scenarios.scenario import Data, Record, Table
+from scenarios.scenario import Blocks, Data, Record, Table
 
 
 class Unchanging(SynapseRule):
@@ -137,6 +137,7 @@ class ImagesScenario(Table):
         default_factory=lambda: image_rule_of({"name": "stdp"})
     )
     run: ImagesRun = ImagesRun()
+    place: Blocks = Blocks()
     record: Record = Record()
 
     def wire(self, dataset: Dataset) -> Network:

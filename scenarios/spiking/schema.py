@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 import rules
 from scenarios.complaints import complaints, nearest
-from scenarios.scenario import Table
+from scenarios.scenario import Blocks, Table
 
 Quantity = float | str
 Number = float | str
@@ -300,6 +300,7 @@ class SpikingScenario(Table):
     projections: dict[str, ProjectionTable] = Field({}, description="by name")
     inputs: dict[str, InputTable] = Field({}, description="by name")
     run: SpikingRun = SpikingRun()
+    place: Blocks = Blocks()
     record: SpikingRecord = SpikingRecord()
 
 

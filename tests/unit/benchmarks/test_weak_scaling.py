@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.dry_ranks import DryRanks
-from benchmarks.weak_scaling import DELAY, HALF, RATE_HZ, Size, network, table, verdict
+from benchmarks.weak_scaling import DELAY, HALF, RATE_HZ, Size, main, network, table, verdict
 from biosim.ranks import PretendRanks
 from biosim.simulation import Simulation
 
@@ -49,6 +49,28 @@ def test_the_verdict_says_how_far_it_stays_flat_and_where_the_exchange_takes_lon
         "computing from 16 ranks on."
     )
     assert verdict(rows[:2]).endswith("on none of these numbers of ranks.")
+
+
+def test_it_is_flat_only_up_to_where_it_first_is_not() -> None:
+    rows = [row(1, 1.0, 0.0, 100), row(4, 1.5, 0.0, 110), row(16, 1.2, 0.0, 120)]
+    assert "computing is flat within 1.3 up to 1 rank only (at most 1.50" in verdict(rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--one", "4"], "--one 4 needs --size: dense, wide"),
+        (["--one", "0", "--size", "wide"], "got ranks [0]; expected numbers from 1 up"),
+        (["--ranks", "4", "16"], "got ranks [4, 16]; expected numbers from 1 up"),
+        (["--ranks", "1", "16", "4"], "got ranks [1, 16, 4]; expected numbers from 1 up"),
+    ],
+)
+def test_numbers_that_cannot_be_measured_are_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+    assert said in capsys.readouterr().err
 
 
 def test_the_table_has_a_line_a_number_of_ranks() -> None:

@@ -84,6 +84,41 @@ def test_one_rank_keeps_one_direction_however_many_parts_there_are() -> None:
     assert len(given) == 1
 
 
+@pytest.mark.parametrize("small_bytes", [0, 10**6], ids=["sliced", "whole"])
+@pytest.mark.parametrize(("parts", "replicas"), [(1, 1), (2, 2), (6, 1), (6, 2), (6, 3), (6, 6)])
+def test_what_is_sent_and_added_up_is_known_before(
+    parts: int, replicas: int, small_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("biosim.parts.SMALL_BYTES", small_bytes)
+    sizes = [35, 5]
+
+    def program(ranks):
+        traded = [0, 0, 0]
+        trade = ranks.trade
+
+        def counting(given, taken):
+            sent, came = ([t for each in x.values() for t in each] for x in (given, taken))
+            traded[0] += sum(t.nbytes for t in sent)
+            traded[1] += len(sent)
+            traded[2] = traded[2] or sum(t.nbytes for t in came)
+            trade(given, taken)
+
+        ranks.trade = counting
+        share = Share(parts, replicas, ranks.rank, ranks, range(replicas))
+        given = []
+        for part in share.own:
+            share.take(given, direction(part))
+        kept = sum(t.nbytes for each in given for t in each.values()) if parts > 1 else 0
+        share.mean(given)
+        assert share.sent(sizes, 4) == (traded[0], traded[1])
+        # A slice may have a number more or less of each tensor than its share.
+        assert abs(share.added(sizes, 4) - kept - traded[2]) <= 4 * parts * len(sizes)
+        return traded
+
+    sent = PretendRanks(replicas, LIMIT_S).run(program)
+    assert (sum(each[0] for each in sent) > 0) == (replicas > 1)
+
+
 def test_every_replica_has_as_many_parts_in_runs() -> None:
     assert [list(Share(6, 3, replica).own) for replica in range(3)] == [[0, 1], [2, 3], [4, 5]]
 

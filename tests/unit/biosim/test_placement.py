@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from biosim.network import Network, Population, Projection
 from biosim.placement import (
     PlacementError,
-    along_the_way,
     balanced,
-    chosen,
     explained,
     layers_of,
     placed,
@@ -95,26 +93,6 @@ def test_layers_of_a_mixed_network_are_cut_and_what_spikes_is_everywhere() -> No
     assert owners[-2:] == [0, 1]
 
 
-def test_layers_that_wait_for_each_other_do_not_share_the_work() -> None:
-    waiting, alone = wired(CASES["backprop"]), BLOCKS
-    assert along_the_way(waiting, 1) == sum(work.total for work in Rehearsal(waiting).work)
-    assert along_the_way(waiting, 2) > 0.9 * along_the_way(waiting, 1)
-    assert along_the_way(alone, 2) == along_the_way(alone, 1) / 2
-    # A stream keeps all of them busy.
-    assert along_the_way(waiting, 2, period=1) < 0.7 * along_the_way(waiting, 1)
-
-
-def test_layers_are_cut_where_that_helps_and_replicas_made_where_not() -> None:
-    parts, why = chosen(BLOCKS, 2, rows=32)
-    assert (parts, why) == (2, "one after the other are then 50 % of the multiply-adds of one rank")
-    assert chosen(wired(CASES["backprop"]), 2, rows=32)[0] == 1
-    assert chosen(BLOCKS, 8, rows=32)[0] == 4
-    # Not without rows to share out, nor where there are no replicas.
-    assert chosen(wired(CASES["backprop"]), 2, rows=1)[0] == 2
-    assert chosen(wired(CASES["backprop"]), 2, rows=32, may_replicate=False)[0] == 2
-    assert chosen(BLOCKS, 7, rows=4, may_replicate=False) == (7, "there are 4 layers and 7 ranks")
-
-
 def test_the_line_names_the_layers_of_every_rank_and_the_share_of_the_dearest() -> None:
     network = wired(CASES["backprop"], (8, 8, 8))
     assert FEATURES == 6
@@ -140,20 +118,21 @@ def test_the_line_of_many_ranks_stays_short() -> None:
 
 
 def test_the_line_of_replicas_says_how_many() -> None:
-    assert explained(BLOCKS, 4, parts=2) == (
+    assert explained(BLOCKS, 4, replicas=2) == (
         "4 ranks: 2 replicas of layers block1, block2 | block3, block4; the dearest rank has 50 % "
         "of its replica's multiply-adds"
     )
-    assert explained(BLOCKS, 2, parts=1) == "2 ranks: 2 replicas of layers block1 to block4"
+    assert explained(BLOCKS, 2, replicas=2) == "2 ranks: 2 replicas of layers block1 to block4"
+    assert explained(BLOCKS, 12, replicas=2).endswith("and 2 ranks none in each")
 
 
-@pytest.mark.parametrize("parts", [0, 3])
-def test_parts_that_do_not_divide_the_ranks_are_refused(parts: int) -> None:
+@pytest.mark.parametrize("replicas", [0, 3])
+def test_replicas_that_do_not_divide_the_ranks_are_refused(replicas: int) -> None:
     with pytest.raises(
         PlacementError,
-        match=f"^got {parts} parts on 4 ranks; expected a number that divides the ranks",
+        match=f"^got {replicas} replicas on 4 ranks; expected a number that divides the ranks",
     ):
-        explained(BLOCKS, 4, parts)
+        explained(BLOCKS, 4, replicas)
 
 
 def test_the_line_of_what_spikes_counts_neurons_in_blocks() -> None:
@@ -168,7 +147,6 @@ def test_the_line_of_what_spikes_counts_neurons_in_blocks() -> None:
         "3 ranks: blocks of 256 neurons: rank 2 has 876 of 1,900, rank 0 512"
     )
     assert explained(network, 9).endswith("rank 2 has 512 of 1,900, rank 0 0")
-    assert chosen(network, 4, rows=1)[0] == 4
 
 
 def test_the_line_of_a_mixed_network_has_both() -> None:

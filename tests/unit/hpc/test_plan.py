@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ from biosim.testing import CLASSES, FEATURES, SAMPLES
 from biosim.wiring import AllToAll, FixedInDegree, FixedProbability, FixedTotal, OneToOne
 from hpc import calibration
 from hpc.calibration import ExchangeSpeed, LayerSpeed, SpikeSpeed
-from hpc.plan import table
-from hpc.plan_layers import LayerPlan, planned
+from hpc.plan import _mostly_learns, table
+from hpc.plan_layers import LayerPlan, Minibatch, planned
 from hpc.plan_spiking import MESSAGE_BYTES, SpikePlanner, joined
 from rules import RULES
 from tests.contract.cases import CASES, wired
@@ -247,6 +247,12 @@ def test_a_source_is_wanted_as_often_as_wirings_are_expected_to_join_it(
     assert joined(wiring, n_pre, 400, here) == pytest.approx(share, abs=0.06)
 
 
+def test_synapses_are_measured_as_most_of_them_are() -> None:
+    network = spiking()
+    assert not _mostly_learns(network)
+    assert _mostly_learns(replace(network, projections=network.projections[-1:]))
+
+
 # --- layers
 
 
@@ -268,25 +274,38 @@ class Counting:
                 self.bytes += sum(event.payload.nbytes for event in events)
         return self._ranks.exchange(outgoing, wake)
 
+    def trade(
+        self, given: Mapping[int, Sequence[torch.Tensor]], taken: Mapping[int, Sequence[Any]]
+    ) -> None:
+        for tensors in given.values():
+            self.messages += len(tensors)
+            self.bytes += sum(tensor.nbytes for tensor in tensors)
+        self._ranks.trade(given, taken)
+
 
 def plan_of(network: Network, ranks: int, period: int | None = None) -> LayerPlan:
-    return planned(network, ranks, ROWS, 4, period, LAYER, EXCHANGE)
+    return planned(network, ranks, Minibatch(ROWS, period=period), LAYER, EXCHANGE)
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
-@pytest.mark.parametrize("rule", RULES)
-def test_a_plan_of_layers_is_what_happens(rule: str, ranks: int) -> None:
-    network = wired(CASES[rule])
-    minibatches = SAMPLES // ROWS
+def check_layers(rule: str, ranks: int, rows: int, parts: int = 1, replicas: int = 1) -> None:
+    """Compare a plan with what every rank is found to have and do."""
+    network, minibatches = wired(CASES[rule]), SAMPLES // rows
 
     def program(of: Ranks) -> tuple[tuple[int, ...], ...]:
         counting = Counting(of)
-        simulation = Simulation(network, Course(1, minibatches, SAMPLES), ranks=counting)
+        simulation = Simulation(
+            network,
+            Course(1, minibatches, SAMPLES),
+            ranks=counting,
+            parts=parts,
+            replicas=replicas,
+        )
         x = torch.rand(SAMPLES, FEATURES, generator=torch.Generator().manual_seed(0))
-        simulation.learn(x, torch.arange(SAMPLES, dtype=torch.uint8) % CLASSES, 0, ROWS)
+        simulation.learn(x, torch.arange(SAMPLES, dtype=torch.uint8) % CLASSES, 0, rows)
         kept = sum(
             tensor.nbytes
-            for tensors in simulation.parameters().values()
+            for actor in simulation._actors.values()
+            for tensors in actor.parameters().values()
             for tensor in tensors.values()
         )
         work = sum(c.forward + c.feedback + c.plasticity for c in simulation.ledger.layers)
@@ -296,7 +315,7 @@ def test_a_plan_of_layers_is_what_happens(rule: str, ranks: int) -> None:
         )  # fmt: skip
 
     found = PretendRanks(ranks, 60.0).run(program)
-    plan = plan_of(network, ranks)
+    plan = planned(network, ranks, Minibatch(rows, parts=parts), LAYER, EXCHANGE, replicas)
     for share, ((kept, work, most, all_held), (sent, messages, _)) in zip(
         plan.shares, found, strict=True
     ):
@@ -304,8 +323,47 @@ def test_a_plan_of_layers_is_what_happens(rule: str, ranks: int) -> None:
         assert share.multiply_adds == work
         assert most <= share.held_bytes <= all_held
         assert (share.sent_bytes, share.messages) == (sent, messages)
-    # One more to begin with, and one more a minibatch, whose window the source begins.
-    assert found[0][1][2] == pytest.approx(minibatches * plan.exchanges, abs=2 * minibatches + 1)
+    if ranks > 1:
+        # One more to begin with, and one more a minibatch, whose window the source begins.
+        counted = pytest.approx(minibatches * plan.exchanges, abs=2 * minibatches + 1)
+        assert found[0][1][2] == counted
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_plan_of_layers_is_what_happens(rule: str, ranks: int) -> None:
+    check_layers(rule, ranks, ROWS)
+
+
+@pytest.mark.parametrize("small_bytes", [0, 10**6], ids=["sliced", "whole"])
+@pytest.mark.parametrize(("ranks", "replicas"), [(1, 1), (2, 2), (4, 2), (4, 4)])
+@pytest.mark.parametrize("rule", [*RULES, "forward_forward, hard negatives"])
+def test_a_plan_of_replicas_is_what_happens(
+    rule: str, ranks: int, replicas: int, small_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("biosim.parts.SMALL_BYTES", small_bytes)
+    check_layers(rule, ranks, 8, parts=4, replicas=replicas)
+
+
+def test_a_plan_without_the_replicas_is_not_what_happens() -> None:
+    network, minibatch = wired(CASES["backprop"]), Minibatch(8, parts=4)
+    replicated = planned(network, 4, minibatch, LAYER, EXCHANGE, 4).shares[0]
+    layers = planned(network, 4, minibatch, LAYER, EXCHANGE).shares[0]
+    assert replicated.multiply_adds != layers.multiply_adds
+    assert replicated.parameter_bytes != layers.parameter_bytes
+    assert replicated.sent_bytes != layers.sent_bytes
+
+
+def test_replicas_share_the_time_of_layers_that_wait_for_each_other() -> None:
+    network, slow = wired(CASES["backprop"]), LayerSpeed(1e-6, 0.0)
+    minibatch = Minibatch(8, parts=4)
+    alone = planned(network, 1, minibatch, slow, EXCHANGE)
+    assert planned(network, 4, minibatch, slow, EXCHANGE, 4).compute_s == alone.compute_s / 4
+    assert alone.exchange_s == alone.exchanges == 0
+    # Every part wakes a layer once more.
+    waking = LayerSpeed(0.0, 1.0)
+    whole = planned(network, 1, Minibatch(8), waking, EXCHANGE)
+    assert planned(network, 1, minibatch, waking, EXCHANGE).compute_s == 4 * whole.compute_s
 
 
 def test_the_plan_of_other_layers_is_not_what_happens() -> None:
@@ -381,11 +439,31 @@ def test_the_plan_of_layers_names_who_owns_what_and_how_long_it_takes(command: C
     assert command.files() == {"small.toml"}  # nothing is run
 
 
+def test_the_plan_of_replicas_is_that_of_a_run(command: Command) -> None:
+    done = command("plan", "digits", "place.parts=4", "--ranks", "4")
+    assert done.code == 0, done.err
+    assert "minibatches of 32 in 4 parts; nothing is run" in done.out
+    assert "4 ranks: 4 replicas of layers hidden1, hidden2, output" in done.out
+    assert "auto: 4 replicas, the most that divide 4 parts and 4 ranks" in done.out
+    assert re.search(r"for \d+ exchanges and 3 sums over replicas; on one rank", done.out)
+    done = command("plan", "digits", "place.parts=4", "place.strategy=layers", "--ranks", "4")
+    assert "4 ranks: layers hidden1 | hidden2 | output" in done.out
+    assert "replicas" not in done.out
+    assert "of parts: their directions" in done.out
+    assert "of parts" not in command("plan", "digits").out
+
+
+def test_the_plan_of_layers_on_one_rank_has_no_exchange(command: Command) -> None:
+    done = command("plan", "digits")
+    assert re.search(r"^A minibatch takes about [\d.]+ [mu]s\.$", done.out, re.M)
+
+
 def test_the_plan_of_spikes_has_a_row_a_rank_and_what_is_assumed(command: Command) -> None:
     done = command("plan", "small.toml", "populations.E.size=900", "--ranks", "3", "--rate", "7")
     assert done.code == 0, done.err
     assert "3 ranks: blocks of 256 neurons: rank 2 has 388 of 900, rank 0 256" in done.out
     assert "expected rates: E 7 Hz (--rate 7 where the description says nothing)" in done.out
+    assert "place.strategy is auto: neurons that spike are cut in blocks" in done.out
     assert "10,000 exchanges a second: a window is 1 tick of 0.1 ms, the shortest delay" in done.out
     assert "a network of 2 us and 10 GB/s is assumed" in done.out
     assert len(re.findall(r"^\d +\d+ +[\d,]+ +", done.out, re.M)) == 3
@@ -418,6 +496,17 @@ def test_images_are_planned_as_what_spikes(command: Command) -> None:
         (("small.toml", "--rate", "nan"), "--rate: got nan; expected spikes a second"),
         (("small.toml", "--ranks", "0"), "greater than or equal to 1"),
         (("small.toml", "populations.E.size=0"), "expected a whole number"),
+        (("small.toml", "--rate", "20000"), "--rate: got 20000 with ticks of 0.1 ms; expected at"),
+        (("digits", "--rate", "5"), "--rate: got 5 and digits, whose layers do not spike"),
+        (
+            ("digits", "place.strategy=replicas", "--ranks", "2"),
+            "place.strategy is replicas on 2 ranks and place.parts is 1; expected",
+        ),
+        (
+            ("digits", "place.parts=4", "place.replicas=2", "--ranks", "3"),
+            "place.replicas is 2 and there are 3 ranks; expected a multiple",
+        ),
+        (("small.toml", "place.strategy=layers"), "place.strategy: got 'layers'; layers and"),
         (("digits", "network.inputs=3"), "inputs"),
         (("nowhere",), "no scenario 'nowhere'"),
     ],

@@ -11,6 +11,7 @@ import pytest
 from biosim import open_run
 from biosim.errors import BiosimError, ScenarioError
 from hpc import run
+from hpc.progress import Silent
 from hpc.report import write_report
 from hpc.run_images import BYTES_A_SPIKE, WAY
 from hpc.summary import collect, summarise
@@ -83,6 +84,27 @@ def test_the_control_changes_no_weight_by_plasticity(tmp_path: Path) -> None:
 def test_a_run_is_summed_up_as_others_are(stored: Path) -> None:
     (row,) = summarise(collect(stored))
     assert (row.rule, row.supervised_readout, list(row.test)) == ("stdp", True, [WAY])
+
+
+def test_a_run_on_several_ranks_says_who_owns_what_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told(Silent):
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def say(self, line: str) -> None:
+            self.lines.append(line)
+
+    # It is said before anything is run.
+    monkeypatch.setattr("hpc.run_images.run_together", lambda *arguments: None)
+    alone, together = Told(), Told()
+    run(scenario(), tmp_path / "one", watcher=alone)
+    run(scenario("run.pretend_ranks=2"), tmp_path / "two", watcher=together)
+    assert alone.lines == []
+    blocks, why = together.lines
+    assert blocks.startswith("2 ranks: blocks of 256 neurons: rank ")
+    assert why == "place.strategy is auto: neurons that spike are cut in blocks"
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path) -> None:
