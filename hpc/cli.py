@@ -44,7 +44,7 @@ from hpc.show_spiking import (
     task_validity_text,
     validity_text,
 )
-from hpc.stopping import heeded
+from hpc.stopping import STOPPED, heeded
 from hpc.stored import check_start
 from hpc.summary import collect, summarise
 from hpc.table import table
@@ -361,9 +361,6 @@ def check_one_place() -> None:
                 "install biosim into an environment of its own"
             )
 
-
-STOPPED = 143
-"""Exit code of a run that was asked to end, as the shell has it for SIGTERM."""
 
 # Typer brings its own click, from no public place but through the base of this class.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]

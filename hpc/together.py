@@ -126,7 +126,7 @@ def run_together(
     if ranks is None:
         if pretend == 1:
             return program(Heeding(OneRank()))
-        return PretendRanks(pretend, limit_s).run(program)[0]
+        return PretendRanks(pretend, limit_s).run(lambda each: program(Heeding(each)))[0]
     if pretend > 1:
         raise BiosimError(
             f"got run.pretend_ranks={pretend} on {ranks.size} ranks under MPI; expected 1: "
