@@ -18,6 +18,7 @@ from biosim.ranks import OneRank, PretendRanks, StoppedError
 from hpc.run import run
 from hpc.stopping import SIGNALS, Heeding, heeded
 from scenarios.reading import read_tree, resolve_any
+from scenarios.tasks.schema import ChoiceTask, RewardChoice
 
 LAYERS = ["network.hidden=[8]", "run.batch_size=32", "data.samples=300", "run.epochs=50"]
 
@@ -111,6 +112,18 @@ class AsksIn:
                 ask()
 
 
+class AsksFirst:
+    """A watcher that asks the run to end as soon as it hears of it."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def step(self, done: int, total: int, note: str) -> None:
+        if not self._asked:
+            self._asked = True
+            ask()
+
+
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_run_that_is_asked_to_end_keeps_what_it_has(tmp_path: Path, ranks: int) -> None:
     settings = resolve_any(read_tree("digits"), [*LAYERS, f"run.pretend_ranks={ranks}"])
@@ -125,6 +138,16 @@ def test_a_run_that_is_asked_to_end_keeps_what_it_has(tmp_path: Path, ranks: int
     told = json.loads((tmp_path / "out" / "progress.json").read_text())
     assert (told["status"], told["epoch"]) == ("stopped", committed)
     assert tree["timing/ranks"].sizes["rank"] == ranks
+
+
+def test_a_task_that_is_asked_to_end_keeps_what_it_has(tmp_path: Path) -> None:
+    task = ChoiceTask(trials=400, inputs=10, neurons=5, rest_ms=50)
+    with heeded(), pytest.raises(StoppedError, match="the run was asked to end and stopped"):
+        run(RewardChoice(task=task), tmp_path / "out", watcher=AsksFirst())
+    tree = biosim.open_run(tmp_path / "out")
+    assert tree.attrs["status"] == "stopped"
+    assert 0 < tree.attrs["committed_tick"] < tree.attrs["ticks"]
+    assert json.loads((tmp_path / "out" / "progress.json").read_text())["status"] == "stopped"
 
 
 def test_a_run_that_is_asked_twice_ends_at_once(tmp_path: Path) -> None:

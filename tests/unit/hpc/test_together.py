@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,17 +15,22 @@ from biosim.contracts import Ranks
 from biosim.errors import BiosimError, DataError, DivergedError, OutputError
 from biosim.ranks import OneRank, PretendRanks, RankFailedError, StoppedError
 from hpc import together
+from hpc.cli import main
+from hpc.run import run
 from hpc.stopping import Heeding
 from hpc.together import (
     by_first,
     check_alone,
     end_all,
+    failing_together,
     first,
     run_together,
     take_part,
     to_be_launched,
 )
 from hpc.world import LAUNCHERS, RANKS
+from scenarios.reading import read_tree, resolve_any
+from scenarios.tasks.schema import RewardChoice
 
 OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "3", "OMPI_COMM_WORLD_RANK": "1"}
 SRUN = {"SLURM_NTASKS": "2", "SLURM_PROCID": "1", "SLURM_STEP_ID": "0"}
@@ -96,10 +103,12 @@ def test_other_ranks_than_there_are_are_refused(
 def test_what_starts_runs_itself_is_started_once(started: Start) -> None:
     for environment in ({}, BATCH, {"OMPI_COMM_WORLD_SIZE": "1"}):
         started(environment)
-        check_alone("compare")
+        check_alone("compare", "it starts its runs itself")
     started(OPEN_MPI)
-    with pytest.raises(BiosimError, match="compare was started 3 times by mpiexec; start it once"):
-        check_alone("compare")
+    with pytest.raises(
+        BiosimError, match="compare was started 3 times by mpiexec; start it once: it st"
+    ):
+        check_alone("compare", "it starts its runs itself")
 
 
 def test_a_process_of_its_own_speaks_and_needs_no_mpi(
@@ -224,8 +233,10 @@ class Process:
         self.rank, self.size, self._said = rank, size, said
         self.heard: list[tuple[bool, str]] = []
         self.limit_s, self.device = 0.0, ""
-        for name in ("connect", "collect", "agree", "sum", "trade"):
-            setattr(self, name, None)
+        self.connect = self.collect = self.sum = self.trade = None
+
+    def agree(self, flag: bool) -> bool:
+        return flag
 
     def fail_together(self, first: bool, message: str) -> str | None:
         self.heard.append((first, message))
@@ -349,3 +360,57 @@ def test_the_last_words_are_written_before_the_end(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as ended:
         end_all(Silent(2, 3, None), "over", 5)  # type: ignore[arg-type]
     assert ended.value.code == 5
+
+
+def test_alone_a_failure_is_what_it_is() -> None:
+    own = DataError("the file is gone")
+    with pytest.raises(DataError) as failed, failing_together():
+        raise own
+    assert failed.value is own
+
+
+@pytest.mark.parametrize("name", ["digits", "digits_spiking", "brunel"])
+def test_a_rank_that_cannot_prepare_its_run_says_why_and_ends_all(
+    under_mpi: Callable[..., Process],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    name: str,
+) -> None:
+    def refuse(*given: Any) -> None:
+        raise DataError("the file is not on this node")
+
+    settings = resolve_any(read_tree(name))
+    if name == "brunel":
+        monkeypatch.setattr("hpc.run_spiking.check", refuse)
+    else:
+        monkeypatch.setattr(type(settings.data), "load", refuse)
+    under_mpi(None)
+    with pytest.raises(SystemExit) as ended:
+        run(settings, tmp_path / "out")
+    assert ended.value.code == 2
+    said = "biosim: rank 1 of 3: the file is not on this node\n"
+    assert capsys.readouterr().err == said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rank_that_cannot_read_the_scenario_says_why_and_ends_all(
+    under_mpi: Callable[..., Process],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    under_mpi(None)
+    monkeypatch.setattr(sys, "argv", ["biosim", "run", str(tmp_path / "gone.toml")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("biosim: rank 1 of 3: ")
+
+
+def test_a_task_is_started_once(started: Start, tmp_path: Path) -> None:
+    started(OPEN_MPI)
+    message = "reward_choice was started 3 times by mpiexec; start it once: a task runs on one rank"
+    with pytest.raises(BiosimError, match=message):
+        run(RewardChoice(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
