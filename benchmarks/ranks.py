@@ -2,8 +2,8 @@
 
 Runs on one rank and on two take turns, so that a change of the machine's speed falls on both, and
 each is a process started anew. What counts is the ratio of wall times, pair by pair. What ranks
-spend their time on, and what they send, is the ledger's (`hpc.rank_times`); the share of the work
-that no rank can do beside another's follows from the network (`biosim.placement.along_the_way`).
+spend their time on, and what they send, is the ledger's (`hpc.rank_times`). "left" is the share of
+the multiply-adds that no rank can do beside another's, which follows from network and placement.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ import torch
 from benchmarks.peers.bars import table
 from biosim.contracts import Ranks
 from biosim.events import Course
-from biosim.placement import along_the_way
+from biosim.network import Network
+from biosim.placement import placed
+from biosim.rehearsal import Rehearsal
 from biosim.simulation import WINDOW, Simulation
 from hpc.launch import environment, found_mpiexec, options
 from hpc.rank_times import NAMES, Clock
@@ -142,6 +144,21 @@ def started(name: str, ranks: int) -> dict[str, Any]:
     )  # fmt: skip
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def along_the_way(network: Network, ranks: int, period: int | None = None) -> int:
+    """Return the multiply-adds of a sample that come one after the other.
+
+    Tick by tick, those of the rank that has most to do: layers that wait for each other do not
+    share the work. In a stream the ticks of several minibatches fall together.
+    """
+    owners = placed(network, ranks)
+    work: dict[int, dict[int, int]] = {}
+    for (tick, population), count in Rehearsal(network).steps.items():
+        by_rank = work.setdefault(tick if period is None else tick % period, {})
+        rank = owners[population]
+        by_rank[rank] = by_rank.get(rank, 0) + count
+    return sum(max(by_rank.values()) for by_rank in work.values())
 
 
 def least_share(case: Case) -> str:

@@ -44,11 +44,11 @@ from hpc.show_spiking import (
     task_validity_text,
     validity_text,
 )
-from hpc.stopping import heeded
+from hpc.stopping import STOPPED, heeded
 from hpc.stored import check_start
 from hpc.summary import collect, summarise
 from hpc.table import table
-from hpc.together import check_alone, first, to_be_launched
+from hpc.together import check_alone, failing_together, first, to_be_launched
 from hpc.world import allotted, speaks
 from rules import RULES, SYNAPSE_RULES
 from scenarios.complaints import nearest
@@ -102,7 +102,8 @@ def run(
 
     Example: biosim run digits rule.name=noprop rule.lr=0.01 run.epochs=5 --out runs/first
     """
-    settings = resolve_any(read_tree(scenario), overrides or [])
+    with failing_together():
+        settings = resolve_any(read_tree(scenario), overrides or [])
     if to_be_launched(ranks):
         assert ranks is not None
         raise typer.Exit(launch(sys.argv[1:], ranks, getattr(settings.run, "threads", 1)))
@@ -143,7 +144,7 @@ def compare(
 
     Example: biosim compare digits --rules backprop,noprop --seeds 3 --out runs/two
     """
-    check_alone("compare")
+    check_alone("compare", "it starts its runs itself")
     tree = read_tree(scenario)
     names = [name.strip() for name in rules.split(",")] if rules else compared_rules(tree)
     entries = plan_comparison(tree, names, seeds, overrides or [])
@@ -363,9 +364,6 @@ def check_one_place() -> None:
                 "install biosim into an environment of its own"
             )
 
-
-STOPPED = 143
-"""Exit code of a run that was asked to end, as the shell has it for SIGTERM."""
 
 # Typer brings its own click, from no public place but through the base of this class.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]

@@ -10,11 +10,19 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 from biosim.errors import BiosimError
+from hpc.stopping import STOPPED, handled
+
+NOTICE = re.compile(r"-{60,}")
+"""The first and the last line of what Open MPI's launcher says itself."""
 
 KILLED = re.compile(r"rank (\d+) .*exited on signal (\d+)")
+ENDED = re.compile(r"exited with non-zero status.*Process name: .*,(\d+)\].*Exit code: +(\d+)")
+KNOWN = re.compile(r'MPI_ABORT was invoked|calling "abort"|Primary job +terminated normally')
+"""Notices of what a rank that ends all has said itself."""
 
 
 def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
@@ -31,28 +39,52 @@ def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
     mpiexec = found_mpiexec()
     command = [mpiexec, "-n", str(ranks), *options(mpiexec, ranks, threads)]
     command += [sys.executable, "-m", "hpc.cli", *arguments]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, errors="replace", env=environment(os.environ)
-    )
-    before = {
-        number: signal.signal(number, lambda got, _: process.send_signal(got))
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        assert process.stderr is not None
+    asked: list[int] = []
+    process: subprocess.Popen[str] | None = None
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        if process is not None:
+            process.send_signal(number)
+
+    with handled(hand_on):
+        process = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=environment(os.environ),
+        )
+        for number in asked:  # it came before there was a process
+            process.send_signal(number)
         said = False
-        for line in own_words(process.stderr, ranks):
-            said = said or line.startswith("biosim: ")
-            print(line, end="", file=sys.stderr, flush=True)
-        code = process.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if process.stderr is not None:
-            process.stderr.close()
+        with process:
+            assert process.stderr is not None
+            for line in own_words(process.stderr, ranks):
+                said = said or line.startswith("biosim: ")
+                print(line, end="", file=sys.stderr, flush=True)
+        code = process.returncode
     if code and not said:
-        print(f"biosim: mpiexec ended with exit code {code}", file=sys.stderr)
+        print(f"biosim: {_end(code, asked)}", file=sys.stderr)
+    if code and asked:
+        return STOPPED
     return code if code >= 0 else 128 - code
+
+
+def _end(code: int, asked: Sequence[int]) -> str:
+    if asked:  # the launcher ends, and no longer hands on what ranks say
+        name = signal.Signals(asked[0]).name
+        return f"the run was asked to end by {name}; what was recorded until then is readable"
+    if code < 0:
+        return f"mpiexec was killed by {_named(-code)}"
+    return f"mpiexec ended with exit code {code}"
+
+
+def _named(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:  # most real-time signals have no name
+        return f"signal {number}"
 
 
 def found_mpiexec() -> str:
@@ -92,24 +124,36 @@ def environment(now: Mapping[str, str]) -> dict[str, str]:
 
 
 def own_words(stream: IO[str], ranks: int) -> Iterator[str]:
-    """Yield what ranks write, and in place of the launcher's notices who was killed."""
-    notice: list[str] | None = None
-    for line in stream:
-        if line.startswith("-----"):
-            if notice is not None:
-                killed = KILLED.search(" ".join(part.strip() for part in notice))
-                if killed:
-                    rank, number = (int(part) for part in killed.groups())
-                    name = signal.Signals(number).name
-                    yield (
-                        f"biosim: rank {rank} of {ranks} was killed by signal {number} ({name}), "
-                        "which ended the run; what was recorded until then is readable\n"
-                    )
-            notice = [] if notice is None else None
-        elif notice is not None:
-            notice.append(line)
-        elif line.strip():
-            yield line
+    """Yield what ranks write; of the launcher's notices only what they have not said themselves."""
+    notice: list[str] = []
+    said, ended = False, ""
+    for raw in stream:
+        line = raw.replace("\0", "")  # with which prterun ends some notices
+        edge = NOTICE.fullmatch(line.strip()) is not None
+        if not edge and not notice:
+            said = said or line.startswith("biosim: ")
+            if line.strip():
+                yield line
+            continue
+        notice.append(line)
+        if not edge or len(notice) == 1:
+            continue
+        text = " ".join(part.strip() for part in notice)
+        if killed := KILLED.search(text):
+            said = True
+            yield (
+                f"biosim: rank {killed[1]} of {ranks} was killed by {_named(int(killed[2]))}, "
+                "which ended the run; what was recorded until then is readable\n"
+            )
+        elif found := ENDED.search(text):
+            ended = f"biosim: rank {found[1]} of {ranks} ended with exit code {found[2]}"
+        elif not KNOWN.search(text):
+            yield from notice
+        notice = []
+    yield from notice  # a rank wrote a line like theirs, and nothing followed
+    said = said or any(line.startswith("biosim: ") for line in notice)
+    if ended and not said:
+        yield f"{ended}, which ended the run\n"
 
 
 def _tells_affinity() -> bool:

@@ -11,7 +11,7 @@ Balance = list[dict[str, Any]]
 
 
 def balance(tree: xr.DataTree) -> Balance:
-    """Return what each rank did; nothing where there was one rank, or an older run.
+    """Return what each rank did; nothing where there was one rank, or where it is not stored.
 
     `share` has the parts of compute, exchange and wait in the longest rank's time, in percent.
     """
@@ -19,15 +19,16 @@ def balance(tree: xr.DataTree) -> Balance:
     if timing is None or "ranks" not in timing.children:
         return []
     stored = timing.children["ranks"].to_dataset(inherit=False)
-    if stored.sizes["rank"] < 2:
+    parts, counts = ("compute", "exchange", "wait"), ("bytes", "messages")
+    # A run may have been killed before it had stored them all.
+    if not {*parts, *counts} <= set(stored.data_vars) or stored.sizes["rank"] < 2:
         return []
-    parts = ("compute", "exchange", "wait")
     longest = max(float(sum(stored[name] for name in parts).max()), 1e-9)  # type: ignore[union-attr]
     return [
         {
             "rank": rank,
             **{name: float(stored[name][rank]) for name in parts},
-            **{name: int(stored[name][rank]) for name in ("bytes", "messages")},
+            **{name: int(stored[name][rank]) for name in counts},
             "share": [100 * float(stored[name][rank]) / longest for name in parts],
         }
         for rank in range(stored.sizes["rank"])

@@ -24,7 +24,7 @@ from hpc.progress import Silent, Watcher, say_placed
 from hpc.provenance import git_state, host, now, versions
 from hpc.rank_times import Clock, write_times
 from hpc.stored import stored_parameters
-from hpc.together import by_first, run_together, take_part
+from hpc.together import by_first, failing_together, run_together, take_part
 from hpc.world import device_here, promised
 from rules.card import facts
 from scenarios.data import Dataset, Split
@@ -111,12 +111,13 @@ def run(
 
         return run_images(scenario, out, overwrite, watcher)
     out = Path(out)
-    by_first(take_part(), lambda: check_free(out, overwrite))
-    dataset = scenario.data.load()
-    network = scenario.wire(dataset)
-    start = None
-    if scenario.run.start_from is not None:
-        start = stored_parameters(scenario.run.start_from)
+    with failing_together():
+        by_first(take_part(), lambda: check_free(out, overwrite))
+        dataset = scenario.data.load()
+        network = scenario.wire(dataset)
+        start = None
+        if scenario.run.start_from is not None:
+            start = stored_parameters(scenario.run.start_from)
     watching = watcher or Silent()
     device = device_here(scenario.run.device, torch.cuda.device_count(), promised())
 

@@ -23,7 +23,7 @@ from hpc.progress import Silent, Watcher, say_placed
 from hpc.provenance import git_state, host, now, versions
 from hpc.rank_times import Clock, write_times
 from hpc.run import SPLITS, Result, described
-from hpc.together import by_first, run_together, take_part
+from hpc.together import by_first, failing_together, run_together, take_part
 from rules.synaptic import facts
 from scenarios.data import Dataset
 from scenarios.images.learner import Answers, Learner, Traffic
@@ -46,10 +46,11 @@ def run_images(
 ) -> Result:
     """Run a scenario and store what it does in the directory `out`; see `hpc.run.run`."""
     out = Path(out)
-    by_first(take_part(), lambda: check_free(out, overwrite))
-    dataset = scenario.data.load()
-    # In this thread: equations are parsed here, and ranks find them in the cache.
-    network = scenario.wire(dataset)
+    with failing_together():
+        by_first(take_part(), lambda: check_free(out, overwrite))
+        dataset = scenario.data.load()
+        # In this thread: equations are parsed here, and ranks find them in the cache.
+        network = scenario.wire(dataset)
     run = _Run(scenario, dataset, network, out, overwrite, watcher or Silent())
     try:
         return run_together(scenario.run.pretend_ranks, scenario.run.limit_s, run.of_rank)

@@ -33,7 +33,7 @@ from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher, say_placed
 from hpc.provenance import git_state, host, now, versions
 from hpc.rank_times import Clock, write_times
-from hpc.together import by_first, run_together, take_part
+from hpc.together import by_first, failing_together, run_together, take_part
 from scenarios.spiking.checking import Checked, check
 from scenarios.spiking.schema import SpikingScenario
 
@@ -108,10 +108,11 @@ def run_spiking(
         DivergedError: a state became infinite or not a number; what was recorded is kept.
     """
     out = Path(out)
-    by_first(take_part(), lambda: check_free(out, overwrite))
-    # In this thread: equations are parsed here, and ranks find them in the cache.
-    began_s = time.perf_counter()
-    checked = check(scenario)
+    with failing_together():
+        by_first(take_part(), lambda: check_free(out, overwrite))
+        # In this thread: equations are parsed here, and ranks find them in the cache.
+        began_s = time.perf_counter()
+        checked = check(scenario)
     run = _Run(scenario, checked, out, overwrite, watcher or Silent(), began_s)
     try:
         result = run_together(scenario.run.pretend_ranks, scenario.run.limit_s, run.of_rank)

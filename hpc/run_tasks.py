@@ -22,7 +22,7 @@ import torch
 
 from biosim.errors import DivergedError
 from biosim.network import Network
-from biosim.ranks import OneRank
+from biosim.ranks import OneRank, StoppedError
 from biosim.simulation import Simulation
 from biosim.spiking.finalising import finalise
 from biosim.spiking.recording import Recording, SpikeRecord
@@ -41,6 +41,8 @@ from hpc.run_spiking import (
     summary,
     units,
 )
+from hpc.stopping import Heeding
+from hpc.together import check_alone
 from scenarios.tasks import hidden_pattern, reward_choice
 from scenarios.tasks.checking import check
 from scenarios.tasks.listening import Listener
@@ -120,6 +122,7 @@ def run_task(
     scenario: TaskScenario, out: str | Path, overwrite: bool, watcher: Watcher | None
 ) -> TaskResult:
     """Run a scenario and store what it does in the directory `out`; see `hpc.run.run`."""
+    check_alone(scenario.name, "a task runs on one rank")
     out = Path(out)
     check_free(out, overwrite)
     began_s = time.perf_counter()
@@ -131,6 +134,9 @@ def run_task(
         message = f"{failure}; it is in {out}"
         run.end("diverged", message)
         raise DivergedError(message) from None
+    except StoppedError as failure:
+        run.end("stopped", str(failure))
+        raise
     except BaseException as failure:
         run.end("failed", str(failure) or type(failure).__name__)
         raise
@@ -271,6 +277,7 @@ class _Run:
         sim = Simulation(
             self._network,
             seed=settings.seed,
+            ranks=Heeding(OneRank()),
             dtype=getattr(torch, settings.dtype),
             threads=settings.threads,
             recording=Recording(tuple(SpikeRecord(name) for name in sizes)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -17,7 +17,32 @@ from hpc.rank_times import RankTimes
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+STOPPED = 143
+"""Exit code of a run that was asked to end, as the shell has it for SIGTERM."""
+
+Handler = Callable[[int, FrameType | None], object]
+
 _asked = threading.Event()
+
+
+@contextmanager
+def handled(handler: Handler) -> Iterator[Mapping[signal.Signals, Handler | int]]:
+    """Let a function have the signals; yield what had them before.
+
+    One that is ignored stays so: a shell sees to it that Ctrl-C does not end what runs behind.
+    """
+    before: dict[signal.Signals, Handler | int] = {}
+    for number in SIGNALS:
+        was = signal.getsignal(number)
+        if was is not None and was != signal.SIG_IGN:
+            before[number] = was
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield before
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
 
 
 @contextmanager
@@ -28,15 +53,11 @@ def heeded() -> Iterator[None]:
         _asked.set()
         signal.signal(number, before[signal.Signals(number)])
 
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in SIGNALS:
-        signal.signal(number, note)
-    try:
-        yield
-    finally:
-        _asked.clear()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with handled(note) as before:
+        try:
+            yield
+        finally:
+            _asked.clear()
 
 
 class Heeding:

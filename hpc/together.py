@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -76,8 +77,12 @@ def to_be_launched(asked: int | None) -> bool:
     return False
 
 
-def check_alone(command: str) -> None:
-    """Check that a command that starts processes of its own was started once.
+def check_alone(what: str, why: str) -> None:
+    """Check that what several processes cannot share was started once.
+
+    Args:
+        what: was started.
+        why: it needs no others.
 
     Raises:
         BiosimError: it was started several times.
@@ -85,8 +90,7 @@ def check_alone(command: str) -> None:
     promise = promised()
     if promise is not None and promise.size > 1 and promise.started:
         raise BiosimError(
-            f"{command} was started {promise.size} times by {promise.launcher}; start it once: it "
-            "starts its runs itself"
+            f"{what} was started {promise.size} times by {promise.launcher}; start it once: {why}"
         )
 
 
@@ -126,16 +130,30 @@ def run_together(
     if ranks is None:
         if pretend == 1:
             return program(Heeding(OneRank()))
-        return PretendRanks(pretend, limit_s).run(program)[0]
+        return PretendRanks(pretend, limit_s).run(lambda each: program(Heeding(each)))[0]
     if pretend > 1:
         raise BiosimError(
             f"got run.pretend_ranks={pretend} on {ranks.size} ranks under MPI; expected 1: "
             "ranks are either processes or pretended"
         )
     ranks.limit_s, ranks.device = limit_s, device
-    try:
+    with failing_together():
         return program(Heeding(ranks))
+
+
+@contextmanager
+def failing_together() -> Iterator[None]:
+    """Let all ranks raise the same if all fail inside; one that fails alone ends all.
+
+    Why not around a whole run: what fails together is written down by rank 0 meanwhile, for
+    which the others would not wait. So it is around each part, and never inside itself.
+    """
+    try:
+        yield
     except Exception as failure:
+        ranks = _mpi_ranks()
+        if ranks is None:
+            raise
         raise _agreed(ranks, failure) from None
 
 

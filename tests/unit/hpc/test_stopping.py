@@ -1,0 +1,158 @@
+"""A signal ends a run at its next exchange, whole; a second one ends it at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import biosim
+from biosim.contracts import Ranks
+from biosim.events import NEVER, STOP
+from biosim.ranks import OneRank, PretendRanks, StoppedError
+from hpc.run import run
+from hpc.stopping import SIGNALS, Heeding, heeded
+from scenarios.reading import read_tree, resolve_any
+from scenarios.tasks.schema import ChoiceTask, RewardChoice
+
+LAYERS = ["network.hidden=[8]", "run.batch_size=32", "data.samples=300", "run.epochs=50"]
+
+
+class AskedAgainError(Exception):
+    """What the handlers raise that were there before."""
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Handlers of a program around."""
+
+    def ended(number: int, frame: object) -> None:
+        raise AskedAgainError(number)
+
+    before = {number: signal.signal(number, ended) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def ask(number: int = signal.SIGTERM) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_is_told_to_all_ranks_at_the_next_exchange(number: signal.Signals) -> None:
+    ranks = Heeding(OneRank())
+    with heeded():
+        assert ranks.exchange([[]], 7) == ([], 7)
+        ask(number)
+        assert ranks.exchange([[]], 7) == ([], STOP)
+        ranks.post([[]], 7)
+        assert ranks.collect() == ([], STOP)
+    assert ranks.exchange([[]], 7) == ([], 7)
+
+
+def test_all_ranks_are_asked_to_end_if_one_is() -> None:
+    def program(ranks: Ranks) -> int:
+        mine = Heeding(ranks) if ranks.rank == 1 else ranks
+        return mine.exchange([[], [], []], NEVER)[1]
+
+    with heeded():
+        assert PretendRanks(3).run(program) == [NEVER] * 3
+        ask()
+        assert PretendRanks(3).run(program) == [STOP] * 3
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_second_signal_of_a_kind_ends_at_once(number: signal.Signals) -> None:
+    with heeded():
+        ask(number)
+        with pytest.raises(AskedAgainError, match=str(int(number))):
+            ask(number)
+
+
+def test_signals_of_two_kinds_are_both_heeded() -> None:
+    with heeded():
+        ask(signal.SIGINT)
+        ask(signal.SIGTERM)
+
+
+def test_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with heeded():
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+        ask()
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ranks = Heeding(OneRank())
+    with heeded():
+        ask(signal.SIGINT)
+        assert ranks.exchange([[]], 7) == ([], 7)
+        ask(signal.SIGTERM)
+        assert ranks.exchange([[]], 7) == ([], STOP)
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+class AsksIn:
+    """A watcher that asks the run to end, once it has come so far."""
+
+    def __init__(self, step: int, times: int = 1) -> None:
+        self._step, self._times = step, times
+
+    def step(self, done: int, total: int, note: str) -> None:
+        if done == self._step:
+            for _ in range(self._times):
+                ask()
+
+
+class AsksFirst:
+    """A watcher that asks the run to end as soon as it hears of it."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def step(self, done: int, total: int, note: str) -> None:
+        if not self._asked:
+            self._asked = True
+            ask()
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_run_that_is_asked_to_end_keeps_what_it_has(tmp_path: Path, ranks: int) -> None:
+    settings = resolve_any(read_tree("digits"), [*LAYERS, f"run.pretend_ranks={ranks}"])
+    with heeded(), pytest.raises(StoppedError, match="the run was asked to end and stopped"):
+        run(settings, tmp_path / "out", watcher=AsksIn(2))
+    tree = biosim.open_run(tmp_path / "out")
+    assert tree.attrs["status"] == "stopped"
+    committed = tree.attrs["committed_epoch"]
+    assert 2 <= committed < 50
+    accuracy = tree["learning/accuracy"].sel(epoch=slice(0, committed))
+    assert np.isfinite(accuracy.sel(split="test").values).all()
+    told = json.loads((tmp_path / "out" / "progress.json").read_text())
+    assert (told["status"], told["epoch"]) == ("stopped", committed)
+    assert tree["timing/ranks"].sizes["rank"] == ranks
+
+
+def test_a_task_that_is_asked_to_end_keeps_what_it_has(tmp_path: Path) -> None:
+    task = ChoiceTask(trials=400, inputs=10, neurons=5, rest_ms=50)
+    with heeded(), pytest.raises(StoppedError, match="the run was asked to end and stopped"):
+        run(RewardChoice(task=task), tmp_path / "out", watcher=AsksFirst())
+    tree = biosim.open_run(tmp_path / "out")
+    assert tree.attrs["status"] == "stopped"
+    assert 0 < tree.attrs["committed_tick"] < tree.attrs["ticks"]
+    assert json.loads((tmp_path / "out" / "progress.json").read_text())["status"] == "stopped"
+
+
+def test_a_run_that_is_asked_twice_ends_at_once(tmp_path: Path) -> None:
+    settings = resolve_any(read_tree("digits"), LAYERS)
+    with heeded(), pytest.raises(AskedAgainError):
+        run(settings, tmp_path / "out", watcher=AsksIn(1, times=2))
+    tree = biosim.open_run(tmp_path / "out")
+    assert (tree.attrs["status"], tree.attrs["committed_epoch"]) == ("failed", 1)
