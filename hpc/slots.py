@@ -101,13 +101,13 @@ class Slots:
             everyone = self._comm.Iallreduce(self._wake, self._least, self._earliest)
             self.requests.append(everyone)
 
-    def earliest(self, heard: Sequence[Tick]) -> Tick:
+    def earliest(self, heard: Sequence[Tick] = ()) -> Tick:
         """Return the earliest wake of all ranks.
 
         Args:
             heard: those of the ranks from which something came.
         """
-        return min(int(self._least[0]), *heard) if heard else int(self._least[0])
+        return min([int(self._least[0]), *heard])
 
 
 def best_way(module: Any, graph: Any, agreed: Callable[[bool], bool]) -> Way:

@@ -15,6 +15,7 @@ import biosim
 from biosim.contracts import Ranks
 from biosim.events import NEVER, STOP
 from biosim.ranks import OneRank, PretendRanks, StoppedError
+from hpc.progress import Silent
 from hpc.run import run
 from hpc.stopping import SIGNALS, Heeding, heeded
 from scenarios.reading import read_tree, resolve_any
@@ -100,7 +101,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
-class AsksIn:
+class AsksIn(Silent):
     """A watcher that asks the run to end, once it has come so far."""
 
     def __init__(self, step: int, times: int = 1) -> None:
@@ -112,7 +113,7 @@ class AsksIn:
                 ask()
 
 
-class AsksFirst:
+class AsksFirst(Silent):
     """A watcher that asks the run to end as soon as it hears of it."""
 
     def __init__(self) -> None:
