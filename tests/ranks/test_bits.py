@@ -88,11 +88,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scope="module",
     params=[pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow)],
 )
-def several(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared_data: Path
-) -> Path:
+def several(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     size: int = request.param
-    return run_on(size, tmp_path_factory.mktemp("bits") / str(size), list(RUNS))
+    return run_on(size, tmp_path_factory.mktemp("bits") / str(size), QUICK)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -116,7 +114,7 @@ def test_what_ranks_store_of_images_is_what_one_stores(
         assert same_bytes(several / name, one / name) == []
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_some_runs_on_other_numbers_of_ranks(ranks: int, alone: Path, tmp_path: Path) -> None:
     names = ["noprop", "brunel_stdp"]
     found = run_on(ranks, tmp_path / "some", names)

@@ -27,7 +27,7 @@ LIMIT_S = 60.0
 """By which everything must be over."""
 
 
-def command(out: Path, *overrides: str, ranks: int = 3, scenario: str = "brunel") -> list[str]:
+def command(out: Path, *overrides: str, ranks: int = 2, scenario: str = "brunel") -> list[str]:
     asked = ["run", scenario, *overrides, "--out", str(out), "--ranks", str(ranks)]
     return [sys.executable, "-m", "hpc.cli", *asked]
 
@@ -74,6 +74,14 @@ def running(process: subprocess.Popen[str], out: Path) -> dict[int, int]:
     return processes_of(process.pid)
 
 
+def wait_for_spikes(out: Path) -> None:
+    """Wait until spikes of all ranks are stored."""
+    until = time.monotonic() + LIMIT_S
+    while biosim.open_run(out).attrs.get("committed_tick", 0) == 0:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
 def spikes_of(out: Path) -> int:
     """Return how many spikes can be read; they are in order and of neurons that there are."""
     spikes = biosim.open_run(out)["spikes/E"].to_dataset(inherit=False).load()
@@ -84,10 +92,10 @@ def spikes_of(out: Path) -> int:
 
 def test_a_rank_that_is_killed_is_named_and_what_was_recorded_is_readable(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = begun(command(out, *LONG, "run.duration=1000 s"))
+    process = begun(command(out, *LONG, "run.duration=1000 s", ranks=3))
     ranks = running(process, out)
     assert sorted(ranks) == [0, 1, 2]
-    time.sleep(0.5)
+    wait_for_spikes(out)
     os.kill(ranks[1], signal.SIGKILL)
     said = process.communicate(timeout=LIMIT_S)[1]
     assert process.returncode not in (0, 1)
@@ -100,7 +108,7 @@ def test_a_signal_to_one_rank_ends_all_with_what_they_have_recorded(tmp_path: Pa
     out = tmp_path / "out"
     process = begun(command(out, *LONG, "run.duration=1000 s"))
     ranks = running(process, out)
-    os.kill(ranks[2], signal.SIGTERM)
+    os.kill(ranks[1], signal.SIGTERM)
     said = process.communicate(timeout=LIMIT_S)[1]
     assert process.returncode == 143
     told = [line for line in said.splitlines() if line.startswith("biosim: ")]
@@ -195,14 +203,14 @@ run_together(1, {limit}, program)
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
-        ("time.sleep(40)", r"rank [02] of 3: rank [02] of 3 waited 1 s in .* for rank 1; look"),
-        ("raise ValueError('no such synapse')", r"rank 1 of 3: ValueError: no such synapse"),
-        ("sys.exit(3)", r"rank [02] of 3 waited 1 s in .* for rank 1|exit"),
+        ("time.sleep(40)", r"rank 0 of 2: rank 0 of 2 waited 1 s in .* for rank 1; look"),
+        ("raise ValueError('no such synapse')", r"rank 1 of 2: ValueError: no such synapse"),
+        ("sys.exit(3)", r"rank 0 of 2 waited 1 s in .* for rank 1|exit"),
     ],
 )
 def test_a_rank_that_does_not_come_is_named(what: str, expected: str) -> None:
     began = time.monotonic()
-    done = started(3, "-c", FAILS.format(what=what, limit=1.0))
+    done = started(2, "-c", FAILS.format(what=what, limit=1.0))
     assert time.monotonic() - began < 35
     assert done.returncode != 0
     assert re.search(expected, done.stderr), done.stderr

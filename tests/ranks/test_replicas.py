@@ -54,8 +54,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(
     scope="module",
-    params=[(2, ""), (4, ""), (4, "place.replicas=2")],
-    ids=["2 replicas", "4 replicas", "2 replicas of 2 ranks"],
+    params=[
+        pytest.param((2, ""), id="2 replicas"),
+        pytest.param((4, ""), id="4 replicas", marks=pytest.mark.slow),
+        pytest.param((4, "place.replicas=2"), id="2 replicas of 2 ranks", marks=pytest.mark.slow),
+    ],
 )
 def several(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ranks, more = request.param
