@@ -32,7 +32,7 @@ class Overlap:
     """
 
     def __init__(self, ranks: Ranks, lookahead: Tick) -> None:
-        self._ranks, self._length = ranks, LENGTH * lookahead
+        self._ranks, self.lookahead = ranks, lookahead
         self._turns = 0 if lookahead > 1 else WARM + TURNS
         self._chosen = False
         # Of a tick, without and with overlap; the least, for other work on a machine only adds.
@@ -45,7 +45,7 @@ class Overlap:
 
     def end(self, now: Tick, until: Tick) -> Tick:
         """Return where the turn that begins now ends, if the run ends at `until`."""
-        return min(until, now + self._length) if self._turns < WARM + TURNS else until
+        return min(until, now + LENGTH * self.lookahead) if self._turns < WARM + TURNS else until
 
     def took(self, nanoseconds: int, ticks: Tick) -> None:
         """Take note of what a turn took; every rank calls it after as many ticks."""

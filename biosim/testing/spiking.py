@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from biosim.contracts import Ranks
 from biosim.events import Tick
 from biosim.network import Network
+from biosim.overlap import Overlap
 from biosim.ranks import OneRank, PretendRanks
 from biosim.simulation import Simulation
 from biosim.spiking.layout import Layout
@@ -170,6 +171,19 @@ class SpikingRankLaws(SpikingLaws):
         """Ranks exchange what spiked; some of seven own nothing."""
         claim = f"{ranks} ranks of {threads} threads should give the bits of one"
         self.check(self.activity(ranks, threads), claim)
+
+    @pytest.mark.parametrize("overlapped", [False, True])
+    def test_ranks_may_compute_while_spikes_travel(
+        self, overlapped: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What a run finds out to be faster is another from machine to machine."""
+
+        def now(self: Overlap) -> bool:
+            return overlapped and self.lookahead > 1  # of one tick there are no halves
+
+        monkeypatch.setattr(Overlap, "now", property(now))
+        claim = "half windows" if overlapped else "whole windows"
+        self.check(self.activity(3), f"{claim} should give the bits of one rank")
 
 
 class SpikingTimeLaws(SpikingLaws):
