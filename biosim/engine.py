@@ -21,6 +21,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from biosim.contracts import Actor, Ranks
@@ -47,6 +48,8 @@ class Engine:
         copied: populations -> the ranks with a copy of it, each of which gets its events.
         meets: whether actors wait for those of other ranks within a window: one that fails then
             ends this rank at once, and does not tell the others first.
+        threads: that advance actors of this rank side by side; actors that meet others' take
+            turns, as they do on every rank.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Engine:
         alone: bool = False,
         copied: Mapping[int, Sequence[int]] | None = None,
         meets: bool = False,
+        threads: int = 1,
     ) -> None:
         self.now: Tick = 0
         self._actors = dict(sorted(actors.items()))
@@ -73,6 +77,7 @@ class Engine:
         self._spread = spread or {}
         self._copied = copied or {}
         self._meets = meets
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 and not meets else None
         self._stretch = stretch or lookahead
         self._alone = alone
         self._overlap = Overlap(ranks, lookahead)
@@ -132,12 +137,16 @@ class Engine:
             for i in along:
                 inboxes.setdefault(i, [])
             wake = NEVER
-            for i in sorted(inboxes):
-                inbox = inboxes[i]
+            for inbox in inboxes.values():
                 if len(inbox) > 1:
                     inbox.sort(key=content_order)
+            begun = self._begun(window, inboxes)
+            for i in sorted(inboxes):
                 try:
-                    sent = actors[i].advance(window, inbox)
+                    if begun is None:
+                        sent = actors[i].advance(window, inboxes[i])
+                    else:
+                        sent = begun[i].result()
                 except Exception as problem:  # the others must not wait for this rank
                     if self._meets:
                         raise
@@ -164,6 +173,15 @@ class Engine:
             arrived, wake = ranks.exchange(outgoing, min(wake, self._earliest(wakes)))
             for event in arrived:
                 self._file(event)
+
+    def _begun(
+        self, window: Window, inboxes: Mapping[int, list[Event]]
+    ) -> Mapping[int, Future[list[Event]]] | None:
+        """Let threads advance all actors that have something to do, if there are several."""
+        if self._pool is None or len(inboxes) < 2:
+            return None
+        pool, actors = self._pool, self._actors
+        return {i: pool.submit(actors[i].advance, window, inboxes[i]) for i in sorted(inboxes)}
 
     def _run_alone(self, until: Tick) -> None:
         """Advance those who go along."""

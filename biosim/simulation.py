@@ -64,7 +64,7 @@ class Simulation:
         dtype: of activity, weights, and the state of spiking neurons.
         period: ticks from one learning minibatch to the next; None waits until everything that
             follows from a minibatch has happened, which is the textbook algorithm.
-        threads: of this rank, for what spikes.
+        threads: of this rank: they share the neurons that spike, and take different layers.
         recording: what of spiking populations is recorded.
         sink: takes what is recorded.
         parts: in which every minibatch is learnt; they are side by side in time.
@@ -123,17 +123,17 @@ class Simulation:
                 count = self.ledger.layers[i]
                 site = Site(network, i, seed, self.course, where, dtype, count, self.share)
                 self._actors[i] = population.model.actor(site)
-        self.engine = self._engine()
+        self.engine = self._engine(threads)
         self._sources = [a for a in self._actors.values() if isinstance(a, SourceActor)]
         self._judges = [a for a in self._actors.values() if isinstance(a, JudgeActor)]
 
     def _machine(
         self, threads: int, dtype: torch.dtype, recording: Recording | None, sink: Sink | None
     ) -> Machine | None:
-        if not any(isinstance(p.model, InShard) for p in self.network.populations):
-            return None
         if threads < 1:
             raise NetworkError(f"got {threads} threads; expected at least 1")
+        if not any(isinstance(p.model, InShard) for p in self.network.populations):
+            return None
         # Only a network that spikes needs Brian2's parser and the kernels' compiler.
         from biosim.spiking.layout import Layout
         from biosim.spiking.machine import Machine
@@ -161,9 +161,9 @@ class Simulation:
         stretch = self._stretch()
         return stretch if self.ranks.size == 1 else min(stretch, self.network.shortest_delay)
 
-    def _engine(self) -> Engine:
+    def _engine(self, threads: int) -> Engine:
         if self.machine is None:
-            return self._layered_engine()
+            return self._layered_engine(threads)
         network, ranks, actors = self.network, self.ranks, self._actors
         owner, ledger = self.owner, self.ledger
         stretch, lookahead = self._stretch(), self._longest_window()
@@ -181,7 +181,7 @@ class Simulation:
         alone = alone and ranks.size > 1
         return Engine(actors, owner, ranks, lookahead, ledger, along, spread, stretch, alone)
 
-    def _layered_engine(self) -> Engine:
+    def _layered_engine(self, threads: int) -> Engine:
         network, ranks, owner, share = self.network, self.ranks, self.owner, self.share
         # What is said to a source may be about samples that another replica presents next.
         copied = {
@@ -191,8 +191,9 @@ class Simulation:
         }
         ranks.connect(self._near({network.populations[i].name for i in copied}))
         lookahead, meets = network.shortest_delay, share.replicas > 1
+        actors, ledger = self._actors, self.ledger
         return Engine(
-            self._actors, owner, ranks, lookahead, self.ledger, copied=copied, meets=meets
+            actors, owner, ranks, lookahead, ledger, copied=copied, meets=meets, threads=threads
         )
 
     def _near(self, copied: set[str]) -> Collection[int]:

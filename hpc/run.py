@@ -162,6 +162,7 @@ class _Learner:
             self._device,
             self._dtype,
             None if settings.period == "exact" else settings.period,
+            settings.threads,
             parts=scenario.place.parts,
             replicas=scenario.place.replicas_on(ranks.size),
         )

@@ -104,6 +104,7 @@ class Run(Table):
     )
     device: str = Field("cpu", description="cpu, cuda, or cuda:N")
     dtype: Literal["float32", "float64"] = Field("float32", description="of activity and weights")
+    threads: int = Field(1, ge=1, le=256, description="of each rank; they take different layers")
     pretend_ranks: int = Field(1, ge=1, le=64, description="ranks pretended in this process")
     limit_s: float = Field(600.0, gt=0, description="seconds a rank waits for the others")
     evaluate_every: int = Field(1, ge=1, description="epochs from one evaluation to the next")

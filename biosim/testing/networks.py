@@ -56,6 +56,7 @@ class Plan:
         seed: of every random number.
         parts: in which a minibatch is learnt, if its rows and the network can be cut so.
         replicas: of the network, that share them; 1 on one rank.
+        threads: of every rank.
     """
 
     epochs: int = 2
@@ -65,6 +66,7 @@ class Plan:
     seed: int = 0
     parts: int = 1
     replicas: int = 1
+    threads: int = 1
 
 
 def plans(
@@ -149,8 +151,9 @@ class NetworkLaws:
         parts = 1 if plan.batch_size % plan.parts or self.uncut() else plan.parts
         replicas = plan.replicas if ranks is not None and ranks.size > 1 else 1
         return Simulation(
-            network, course, plan.seed, ranks, period=period, parts=parts, replicas=replicas
-        )
+            network, course, plan.seed, ranks, period=period, threads=plan.threads, parts=parts,
+            replicas=replicas,
+        )  # fmt: skip
 
     def uncut(self) -> str | None:
         """Return why the network cannot learn a minibatch in parts; None if it can."""

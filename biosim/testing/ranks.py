@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +43,13 @@ class RankLaws(NetworkLaws):
         """Ranks that own nothing take part without a trace."""
         self._equals_one_rank(plan, len(self.network().populations) + 1)
 
+    @few_examples
+    @given(plan=plans(), ranks=st.sampled_from((1, 2)))
+    def test_threads_give_the_same_bits(self, plan: Plan, ranks: int) -> None:
+        """Threads advance different layers; they give what one gives."""
+        plan = replace(plan, threads=2)
+        self._equals_one_rank(plan, ranks)
+
     def test_replicas_give_the_same_bits(self) -> None:
         """Two and four replicas that share the parts of a minibatch give what one rank gives.
 
@@ -76,8 +85,9 @@ class RankLaws(NetworkLaws):
         self._equals_one_rank(plan, plan.replicas * layers)
 
     def _equals_one_rank(self, plan: Plan, size: int) -> None:
+        alone = replace(plan, threads=1)
         assert_same(
             on_ranks(size, lambda ranks: self.learnt(plan, ranks)),
-            on_ranks(1, lambda ranks: self.learnt(plan, ranks)),
+            on_ranks(1, lambda ranks: self.learnt(alone, ranks)),
             f"{size} ranks should give the bits of one" if size > 1 else "a run should repeat",
         )
