@@ -50,6 +50,7 @@ class Engine:
             ends this rank at once, and does not tell the others first.
         threads: that advance actors of this rank side by side; actors that meet others' take
             turns, as they do on every rank.
+        overlap: as `biosim.overlap.Overlap` has it, where `alone`.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Engine:
         copied: Mapping[int, Sequence[int]] | None = None,
         meets: bool = False,
         threads: int = 1,
+        overlap: bool | None = None,
     ) -> None:
         self.now: Tick = 0
         self._actors = dict(sorted(actors.items()))
@@ -80,7 +82,7 @@ class Engine:
         self._pool = ThreadPoolExecutor(threads) if threads > 1 and not meets else None
         self._stretch = stretch or lookahead
         self._alone = alone
-        self._overlap = Overlap(ranks, lookahead)
+        self._overlap = Overlap(ranks, lookahead, overlap)
         self._pending: dict[Tick, dict[int, list[Event]]] = {}
         self._end: Tick = 0
         """Where the last window ends, or would have without `until`: a run that stops in the

@@ -29,12 +29,13 @@ class Overlap:
     Args:
         ranks: who agree.
         lookahead: the shortest delay in ticks; of one tick there are no halves.
+        asked: which way to take, untried; None to find out.
     """
 
-    def __init__(self, ranks: Ranks, lookahead: Tick) -> None:
+    def __init__(self, ranks: Ranks, lookahead: Tick, asked: bool | None = None) -> None:
         self._ranks, self.lookahead = ranks, lookahead
-        self._turns = 0 if lookahead > 1 else WARM + TURNS
-        self._chosen = False
+        self._turns = 0 if lookahead > 1 and asked is None else WARM + TURNS
+        self._chosen = lookahead > 1 and asked is True
         # Of a tick, without and with overlap; the least, for other work on a machine only adds.
         self._picoseconds: list[list[int]] = [[], []]
 

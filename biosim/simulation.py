@@ -68,6 +68,8 @@ class Simulation:
         recording: what of spiking populations is recorded.
         sink: takes what is recorded.
         parts: in which every minibatch is learnt; they are side by side in time.
+        overlap: whether ranks compute half of the shortest delay while spikes of the half before
+            travel; None tries both and keeps what is faster. No result depends on it.
         replicas: of the network, that learn so many parts each. Ranks are dealt out to them in
             runs, over each of which the layers of a replica are spread.
 
@@ -92,6 +94,7 @@ class Simulation:
         sink: Sink | None = None,
         parts: int = 1,
         replicas: int = 1,
+        overlap: bool | None = None,
     ) -> None:
         if period is not None and period < network.learning_ticks:
             raise NetworkError(
@@ -123,7 +126,7 @@ class Simulation:
                 count = self.ledger.layers[i]
                 site = Site(network, i, seed, self.course, where, dtype, count, self.share)
                 self._actors[i] = population.model.actor(site)
-        self.engine = self._engine(threads)
+        self.engine = self._engine(threads, overlap)
         self._sources = [a for a in self._actors.values() if isinstance(a, SourceActor)]
         self._judges = [a for a in self._actors.values() if isinstance(a, JudgeActor)]
 
@@ -161,7 +164,7 @@ class Simulation:
         stretch = self._stretch()
         return stretch if self.ranks.size == 1 else min(stretch, self.network.shortest_delay)
 
-    def _engine(self, threads: int) -> Engine:
+    def _engine(self, threads: int, overlap: bool | None) -> Engine:
         if self.machine is None:
             return self._layered_engine(threads)
         network, ranks, actors = self.network, self.ranks, self._actors
@@ -179,7 +182,9 @@ class Simulation:
         packets = self.machine.packets
         ranks.connect(packets.to if alone and packets is not None else range(ranks.size))
         alone = alone and ranks.size > 1
-        return Engine(actors, owner, ranks, lookahead, ledger, along, spread, stretch, alone)
+        return Engine(
+            actors, owner, ranks, lookahead, ledger, along, spread, stretch, alone, overlap=overlap
+        )
 
     def _layered_engine(self, threads: int) -> Engine:
         network, ranks, owner, share = self.network, self.ranks, self.owner, self.share

@@ -192,14 +192,12 @@ def _windows_line(found: SpikePlan, dt: float) -> str:
     if found.ranks == 1:
         return "one rank exchanges nothing"
     ticks = round(1.0 / found.exchanges / dt)
-    how = (
-        "half of the shortest delay: spikes travel while the next window is computed"
-        if found.overlapped
-        else "the shortest delay"
-    )
+    halves = ""
+    if ticks > 1:
+        halves = "; half of it is tried, too, while spikes travel"
     return (
         f"{found.exchanges:,.0f} exchanges a second: a window is {_many(ticks, 'tick')} of "
-        f"{dt * 1e3:g} ms, {how}"
+        f"{dt * 1e3:g} ms, the shortest delay{halves}"
     )
 
 

@@ -77,13 +77,11 @@ class SpikePlan:
         shares: one for all ranks that are alike.
         share_of: (ranks,) which one is a rank's.
         exchanges: in a second of biological time.
-        overlapped: whether spikes travel while the next window is computed.
     """
 
     shares: list[SpikeShare]
     share_of: npt.NDArray[np.int64]
     exchanges: float
-    overlapped: bool
 
     @property
     def ranks(self) -> int:
@@ -140,8 +138,7 @@ class SpikePlanner:
         _, sizes = owned_by_all(self.layout, ranks)
         owns, share_of, alike = np.unique(sizes, axis=0, return_inverse=True, return_counts=True)
         lookahead = self._network.shortest_delay
-        overlapped = ranks > 1 and lookahead > 1
-        window = min(WINDOW, lookahead // 2 if overlapped else lookahead) if ranks > 1 else WINDOW
+        window = min(WINDOW, lookahead) if ranks > 1 else WINDOW
         window_s = window * self.layout.dt
         wanted = np.array([self._wanted(row) for row in owns])
         rates = np.array([self.rates_hz[i] for i in self._emitting])
@@ -163,7 +160,7 @@ class SpikePlanner:
                     float(leaving[case]), messages, sent,
                 )
             )  # fmt: skip
-        return SpikePlan(shares, share_of.reshape(-1), 1.0 / window_s, overlapped)
+        return SpikePlan(shares, share_of.reshape(-1), 1.0 / window_s)
 
     def talks_more_from(self, most: int = 1 << 16) -> int | None:
         """Return the first power of two of ranks that exchange longer than they compute."""

@@ -133,13 +133,11 @@ class Machine:
         What an adapter sends holds from the start of the tick at which it arrives.
         """
         remote = len(self.shards)
+        packets = [event for event in inbox if event.projection < 0]
         told: dict[Tick, list[Event]] = {}
-        packets = []
         for event in inbox:
             if event.projection >= 0:
                 told.setdefault(event.tick, []).append(event)
-            else:
-                packets.append(event)
         if self.packets is not None:
             self.packets.put(packets, self.rings, remote)
         self.rings.clear(remote, window.start, window.end)

@@ -136,7 +136,9 @@ def states(simulation: Simulation) -> Tensor:
     """Return the states of all layers, (n_rows, n_units)."""
     actors = simulation.snapshot()["actors"]
     at = simulation.network.population_at
-    return torch.cat([actors[at[name]]["state"] for name in ("hidden1", "hidden2", "output")], 1)
+    # One minibatch, of one part, is settling.
+    settling = [actors[at[name]]["relaxing"][0] for name in ("hidden1", "hidden2", "output")]
+    return torch.cat([each.state for each in settling], 1)
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.dry_ranks import DryRanks
-from benchmarks.weak_scaling import DELAY, HALF, RATE_HZ, Size, main, network, table, verdict
+from benchmarks.weak_scaling import DELAY, RATE_HZ, Size, main, network, table, verdict
 from biosim.ranks import PretendRanks
 from biosim.simulation import Simulation
 
@@ -16,21 +16,17 @@ RANKS, TICKS = 3, 2100
 
 def test_a_dry_rank_reaches_as_many_synapses_as_one_among_others() -> None:
     def program(ranks) -> int:
-        simulation = Simulation(network(RANKS, SMALL), ranks=ranks)
+        simulation = Simulation(network(RANKS, SMALL), ranks=ranks, overlap=False)
         simulation.run_to(TICKS)
         assert simulation.machine is not None
         return simulation.machine.synaptic_events
 
     among = np.mean(PretendRanks(RANKS, 60.0).run(program))
-    dry = DryRanks(RANKS, SMALL.neurons, RATE_HZ * 1e-4, HALF, TICKS)
+    dry = DryRanks(RANKS, SMALL.neurons, RATE_HZ * 1e-4, DELAY, TICKS)
     assert program(dry) == pytest.approx(among, rel=0.25)
     assert dry.came_packets > 0
-    silent = DryRanks(RANKS, SMALL.neurons, 0.0, HALF, TICKS)
+    silent = DryRanks(RANKS, SMALL.neurons, 0.0, DELAY, TICKS)
     assert program(silent) != pytest.approx(among, rel=0.25)
-
-
-def test_windows_are_half_of_the_delay() -> None:
-    assert HALF == DELAY // 2
 
 
 def row(ranks: int, compute_s: float, exchange_s: float, mib: float) -> dict[str, float]:

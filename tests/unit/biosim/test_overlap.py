@@ -65,6 +65,14 @@ def test_of_one_tick_there_are_no_halves() -> None:
     assert not choice.now
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_is_asked_for_is_not_tried(asked: bool) -> None:
+    choice = Overlap(OneRank(), LOOKAHEAD, asked)
+    assert choice.now == asked
+    assert choice.end(3, 1000) == 1000
+    assert not Overlap(OneRank(), 1, asked).now
+
+
 def test_a_turn_ends_where_the_run_does() -> None:
     assert Overlap(OneRank(), LOOKAHEAD).end(100, 117) == 117
 

@@ -89,6 +89,12 @@ def test_a_run_is_summed_up_as_others_are(stored: Path) -> None:
 def test_a_run_on_several_ranks_says_who_owns_what_and_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class StoppingError(Exception):
+        pass
+
+    def stop(*of: object) -> None:
+        raise StoppingError
+
     class Told(Silent):
         def __init__(self) -> None:
             self.lines: list[str] = []
@@ -96,11 +102,12 @@ def test_a_run_on_several_ranks_says_who_owns_what_and_why(
         def say(self, line: str) -> None:
             self.lines.append(line)
 
-    # It is said before anything is run.
-    monkeypatch.setattr("hpc.run_images.run_together", lambda *arguments: None)
+    # It is said before anything is learnt.
+    monkeypatch.setattr("hpc.run_images.Learner.learn", stop)
     alone, together = Told(), Told()
-    run(scenario(), tmp_path / "one", watcher=alone)
-    run(scenario("run.pretend_ranks=2"), tmp_path / "two", watcher=together)
+    for pretend, watcher in ((1, alone), (2, together)):
+        with pytest.raises(StoppingError):
+            run(scenario(f"run.pretend_ranks={pretend}"), tmp_path / str(pretend), watcher=watcher)
     assert alone.lines == []
     blocks, why = together.lines
     assert blocks.startswith("2 ranks: blocks of 256 neurons: rank ")
