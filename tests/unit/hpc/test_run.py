@@ -87,7 +87,15 @@ def test_a_validation_split_is_followed_as_well(tmp_path: Path) -> None:
     assert splits == ["train", "validation", "test"]
 
 
-@pytest.mark.parametrize("rule", list(RULES))
+QUICK = ("backprop", "noprop")
+"""Of the others, runs on real ranks say the same (`tests/ranks`)."""
+
+RULES_IN_TURN = [
+    rule if rule in QUICK else pytest.param(rule, marks=pytest.mark.slow) for rule in RULES
+]
+
+
+@pytest.mark.parametrize("rule", RULES_IN_TURN)
 def test_the_bytes_of_a_store_are_the_same_for_any_number_of_pretend_ranks(
     rule: str, tmp_path: Path
 ) -> None:
@@ -101,7 +109,7 @@ def test_the_bytes_of_a_store_are_the_same_for_any_number_of_pretend_ranks(
     assert other != one
 
 
-@pytest.mark.parametrize("rule", list(RULES))
+@pytest.mark.parametrize("rule", RULES_IN_TURN)
 def test_the_bytes_of_a_store_are_the_same_for_any_number_of_replicas(
     rule: str, tmp_path: Path
 ) -> None:
