@@ -2,13 +2,15 @@
 
 Layers lie on ranks in runs, in the order of the forward pass, so that most of what layers send
 stays on a rank; the runs are cut so that the dearest rank is as cheap as it can be. Blocks of
-spiking neurons are cut by `biosim.spiking.layout.owned`. The placement never changes a result.
+spiking neurons are cut by `biosim.spiking.blocks`. The placement never changes a result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+
+import numpy as np
 
 from biosim.errors import BiosimError
 from biosim.network import Network
@@ -133,13 +135,10 @@ def _named(network: Network, run: Sequence[int]) -> list[str]:
 
 def _blocks_line(network: Network, ranks: int) -> str:
     from biosim.kernels.noise import BLOCK  # only a network that spikes needs the compiler
-    from biosim.spiking.layout import owned
+    from biosim.spiking.blocks import cuts
 
     sizes = [p.size for p in network.populations if isinstance(p.model, InShard)]
-    owns = [
-        sum(hi - lo for lo, hi in (owned(size, rank, ranks) for size in sizes))
-        for rank in range(ranks)
-    ]
+    owns = np.diff(cuts(sizes, ranks).sum(1)).tolist()
     most, least = max(owns), min(owns)
     said = f"blocks of {BLOCK} neurons: rank {owns.index(most)} has {most:,} of {sum(sizes):,}"
     if least < most:

@@ -14,7 +14,6 @@ from biosim.equations import NeuronCode, SynapseCode, neuron_code
 from biosim.equations.code import EquationError
 from biosim.equations.synapses import synapse_code
 from biosim.kernels.emit import renamed
-from biosim.kernels.noise import BLOCK
 from biosim.kernels.sheets import SheetCode
 from biosim.network import Network, NetworkError, Projection, whole
 from biosim.spiking import integration
@@ -262,13 +261,6 @@ class Layout:
 
     def _named(self) -> list[str]:
         return [self.network.populations[i].name for i in self.neurons]
-
-
-def owned(size: int, shard: int, shards: int) -> tuple[int, int]:
-    """Return the neurons [lo, hi) of a population of this size that a shard owns."""
-    blocks = -(-size // BLOCK)
-    lo, hi = shard * blocks // shards, (shard + 1) * blocks // shards
-    return min(lo * BLOCK, size), min(hi * BLOCK, size)
 
 
 def trace_name(number: int, trace: str) -> str:

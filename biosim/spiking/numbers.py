@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from biosim.kernels.noise import BLOCK
+from biosim.spiking.blocks import cuts
 from biosim.spiking.layout import Layout
 
 Int64s = npt.NDArray[np.int64]
@@ -70,10 +70,8 @@ def owned_by_all(layout: Layout, ranks: int) -> tuple[Int64s, Int64s]:
     """Return what each rank owns of each population, in the order of numbers.
 
     That is the number of the first neuron, and how many there are: (ranks, n_populations) each.
-    The same as `owned` gives for all threads of a rank.
     """
     sizes = np.array([layout.network.populations[i].size for i in layout.first], dtype=np.int64)
     firsts = np.array(list(layout.first.values()), dtype=np.int64)
-    blocks = -(-sizes // BLOCK)
-    cuts = np.minimum(np.arange(ranks + 1)[:, None] * blocks // ranks * BLOCK, sizes)
-    return firsts + cuts[:-1], cuts[1:] - cuts[:-1]
+    ends = cuts(sizes, ranks)
+    return firsts + ends[:-1], ends[1:] - ends[:-1]

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from biosim.kernels.noise import BLOCK
-from biosim.spiking.layout import Layout, owned
+from biosim.spiking.blocks import cuts
+from biosim.spiking.layout import Layout
 
 Arrays = dict[str, Any]
 """Arguments of the compiled program, by name."""
@@ -53,7 +54,9 @@ class Shard:
         self.float = np.dtype(precision)
         self.sums = np.dtype(np.int32 if precision == "float32" else np.int64)
         network = layout.network
-        self.slices = {i: owned(network.populations[i].size, number, shards) for i in layout.first}
+        ends = cuts([network.populations[i].size for i in layout.first], shards)
+        owned = ends[number : number + 2].T.tolist()
+        self.slices = {i: (lo, hi) for i, (lo, hi) in zip(layout.first, owned, strict=True)}
         self.offset: dict[int, int] = {}
         self.size: list[int] = []
         self.slot: dict[tuple[int, str], int] = {}

@@ -13,10 +13,11 @@ from biosim.network import Network, Population, Projection
 from biosim.ranks import PretendRanks
 from biosim.simulation import Simulation
 from biosim.spiking.description import Sparse, Spiking
-from biosim.spiking.layout import Layout, owned
+from biosim.spiking.layout import Layout
 from biosim.spiking.numbers import Numbers, owned_by_all
 from biosim.spiking.packets import Packets
 from biosim.spiking.rings import Rings
+from biosim.spiking.shard import Shard
 from biosim.wiring import FixedInDegree
 
 SIZES = {"a": 700, "b": 1000, "none": 1}
@@ -38,9 +39,10 @@ def test_all_ranks_own_what_their_threads_own(ranks: int, threads: int) -> None:
     layout = layout_of()
     firsts, sizes = owned_by_all(layout, ranks)
     for rank in range(ranks):
+        of = range(rank * threads, (rank + 1) * threads)
+        shards = [Shard(layout, s, ranks * threads, "float32") for s in of]
         for p, (i, first) in enumerate(layout.first.items()):
-            shards = range(rank * threads, (rank + 1) * threads)
-            mine = [owned(layout.network.populations[i].size, s, ranks * threads) for s in shards]
+            mine = [shard.slices[i] for shard in shards]
             assert firsts[rank, p] == first + mine[0][0]
             assert sizes[rank, p] == sum(hi - lo for lo, hi in mine)
 

@@ -1,37 +1,15 @@
-from itertools import pairwise
-
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from biosim.network import Network, Population
 from biosim.spiking.description import PoissonInput, PoissonSource, Spiking
-from biosim.spiking.layout import Layout, owned
+from biosim.spiking.layout import Layout
 from biosim.spiking.shard import Shard, padded
 from tests.unit.biosim.spiking.small import COUNTER, DT, counting, listed
 
 SIZES = st.integers(1, 3000)
 SHARDS = st.integers(1, 40)
-
-
-@given(size=SIZES, shards=SHARDS)
-def test_every_neuron_has_one_owner_and_blocks_are_whole(size: int, shards: int) -> None:
-    cuts = [owned(size, shard, shards) for shard in range(shards)]
-    assert cuts[0][0] == 0
-    assert cuts[-1][1] == size
-    for (_, end), (start, _) in pairwise(cuts):
-        assert end == start
-        assert end % 256 == 0 or end == size
-    blocks = [-(-(hi - lo) // 256) for lo, hi in cuts]
-    assert max(blocks) - min(blocks) <= 1, "nobody owns two blocks more than another"
-
-
-def test_owners_are_those_of_the_rule() -> None:
-    # Shard s of S owns the blocks [s B // S, (s + 1) B // S).
-    assert [owned(1000, s, 3) for s in range(3)] == [(0, 256), (256, 512), (512, 1000)]
-    assert [owned(100, s, 2) for s in range(2)] == [(0, 0), (0, 100)]
-    assert [owned(256, s, 1) for s in range(1)] == [(0, 256)]
 
 
 def network() -> Network:
