@@ -146,7 +146,7 @@ def test_the_line_of_what_spikes_counts_neurons_in_blocks() -> None:
     assert explained(network, 3) == (
         "3 ranks: blocks of 256 neurons: rank 1 has 768 of 1,900, rank 0 512"
     )
-    assert explained(network, 9).endswith("rank 2 has 512 of 1,900, rank 0 0")
+    assert explained(network, 9).endswith("rank 0 has 256 of 1,900, rank 2 0")
 
 
 def test_the_line_of_a_mixed_network_has_both() -> None:
