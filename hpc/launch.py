@@ -25,6 +25,10 @@ KNOWN = re.compile(r'MPI_ABORT was invoked|calling "abort"|Primary job +terminat
 """Notices of what a rank that ends all has said itself."""
 
 
+RANK_BYTES = 200 << 20
+"""Of a rank's memory before it has any network: Python and the libraries; 190 MiB were measured."""
+
+
 def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
     """Run `biosim ARGUMENTS` on so many ranks; return the exit code.
 
@@ -34,9 +38,10 @@ def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
         threads: of each.
 
     Raises:
-        BiosimError: there is no mpiexec.
+        BiosimError: there is no mpiexec, or this machine cannot hold so many.
     """
     mpiexec = found_mpiexec()
+    check_room(ranks, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     command = [mpiexec, "-n", str(ranks), *options(mpiexec, ranks, threads)]
     command += [sys.executable, "-m", "hpc.cli", *arguments]
     asked: list[int] = []
@@ -85,6 +90,24 @@ def _named(number: int) -> str:
         return f"signal {number} ({signal.Signals(number).name})"
     except ValueError:  # most real-time signals have no name
         return f"signal {number}"
+
+
+def check_room(ranks: int, memory: int) -> None:
+    """Check that so many ranks can be started on one machine.
+
+    Args:
+        ranks: processes to start.
+        memory: of the machine, in bytes.
+
+    Raises:
+        BiosimError: their libraries alone would not fit into it.
+    """
+    if ranks * RANK_BYTES > memory:
+        raise BiosimError(
+            f"got --ranks {ranks}, for which Python alone takes {ranks * RANK_BYTES / 2**30:,.0f} "
+            f"GiB, and this machine has {memory / 2**30:.0f} GiB; expected at most "
+            f"{memory // RANK_BYTES}: biosim plan needs no ranks, and srun has more machines"
+        )
 
 
 def found_mpiexec() -> str:

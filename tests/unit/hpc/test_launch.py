@@ -13,7 +13,7 @@ import pytest
 
 from biosim.errors import BiosimError
 from hpc import launch as launching
-from hpc.launch import environment, found_mpiexec, launch, options, own_words
+from hpc.launch import check_room, environment, found_mpiexec, launch, options, own_words
 
 DASHES = "-" * 74 + "\n"
 
@@ -235,3 +235,9 @@ def test_ranks_find_what_this_process_finds(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
     told = {name for name in environment({}) if name.startswith("OMPI_")}
     assert told == {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"}
+
+
+def test_more_ranks_than_a_machine_can_hold_are_not_started() -> None:
+    check_room(120, 24 << 30)
+    with pytest.raises(BiosimError, match=r"got --ranks 123, .* takes 24 GiB, and .* at most 122"):
+        check_room(123, 24 << 30)
