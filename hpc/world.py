@@ -27,6 +27,9 @@ LAUNCHERS = (
 """Variables that tell how many processes there are and which one on its node this is."""
 
 
+LAUNCHED = "BIOSIM_LAUNCHED"
+"""Variable that tells a process that `--ranks` has started it."""
+
 RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
 """Variables that tell which of all processes this is."""
 
