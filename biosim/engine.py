@@ -20,9 +20,13 @@ from __future__ import annotations
 
 import copy
 import time
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as all_done
 from typing import Any
+
+import torch
 
 from biosim.contracts import Actor, Ranks
 from biosim.events import NEVER, STOP, WHEN_QUIET, Event, Kind, Tick, Window, content_order
@@ -79,7 +83,12 @@ class Engine:
         self._spread = spread or {}
         self._copied = copied or {}
         self._meets = meets
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 and not meets else None
+        self._pool = None
+        if threads > 1 and not meets:
+            # Torch asks every thread anew how many it may use.
+            self._pool = ThreadPoolExecutor(
+                threads, initializer=torch.set_num_threads, initargs=(1,)
+            )
         self._stretch = stretch or lookahead
         self._alone = alone
         self._overlap = Overlap(ranks, lookahead, overlap)
@@ -153,6 +162,8 @@ class Engine:
                     if self._meets:
                         raise
                     failure, wake = problem, STOP
+                    if begun is not None:  # nothing changes once the run has ended
+                        all_done(begun.values())
                     break
                 for event in sent:
                     ledger.sent(event)
@@ -187,11 +198,13 @@ class Engine:
 
     def _run_alone(self, until: Tick) -> None:
         """Advance those who go along."""
-        ranks, overlapped, flying = self._ranks, self._overlap.now, 0
+        ranks, overlapped = self._ranks, self._overlap.now
         length = self._lookahead // 2 if overlapped else self._lookahead
         (me,), most, size = self._along, int(overlapped), ranks.size
         actor, owner = self._actors[me], self._owner
         failure: Exception | None = None
+        # What of this rank each exchange that is under way tells the others.
+        flying: deque[Exception | None] = deque()
         while self.now < until or flying:
             if self.now < until:
                 window = Window(self.now, min(self.now + length, until))
@@ -204,16 +217,17 @@ class Engine:
                         failure = problem
                 self.now = self._end = window.end
                 ranks.post(outgoing, STOP if failure else NEVER)
-                flying += 1
-            if flying > most or self.now >= until:
+                flying.append(failure)
+            if len(flying) > most or self.now >= until:
                 arrived, wake = ranks.collect()
-                flying -= 1
+                told = flying.popleft()
                 if arrived:  # all at once: there are as many as ranks
                     self._pending.setdefault(self.now, {}).setdefault(me, []).extend(arrived)
                 if wake == STOP:
                     if flying:
                         ranks.collect()  # nobody leaves while others wait for it
-                    raise failure or _stopped(self.now)
+                    # What failed here while that was under way came after what ends the run.
+                    raise told or _stopped(self.now)
 
     def snapshot(self) -> dict[str, Any]:
         """Return a copy of everything that the future of this rank depends on."""

@@ -64,7 +64,8 @@ class Simulation:
         dtype: of activity, weights, and the state of spiking neurons.
         period: ticks from one learning minibatch to the next; None waits until everything that
             follows from a minibatch has happened, which is the textbook algorithm.
-        threads: of this rank: they share the neurons that spike, and take different layers.
+        threads: of this rank: they share the neurons that spike, and take different layers, but
+            for those of replicas, which take turns.
         recording: what of spiking populations is recorded.
         sink: takes what is recorded.
         parts: in which every minibatch is learnt; they are side by side in time.

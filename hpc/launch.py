@@ -15,6 +15,7 @@ from typing import IO
 
 from biosim.errors import BiosimError
 from hpc.stopping import STOPPED, handled
+from hpc.world import LAUNCHED
 
 NOTICE = re.compile(r"-{60,}")
 """The first and the last line of what Open MPI's launcher says itself."""
@@ -33,7 +34,7 @@ def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
     """Run `biosim ARGUMENTS` on so many ranks; return the exit code.
 
     Args:
-        arguments: of the command line, without `--ranks`.
+        arguments: of the command line; its `--ranks`, if it is there, says as many.
         ranks: processes to start.
         threads: of each.
 
@@ -58,7 +59,7 @@ def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env=environment(os.environ),
+            env=environment(os.environ) | {LAUNCHED: str(ranks)},
         )
         for number in asked:  # it came before there was a process
             process.send_signal(number)

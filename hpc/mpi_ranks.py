@@ -90,10 +90,14 @@ class MpiRanks:
         self._meet([r for r in others if heard[r]], [r for r in others if talks[r]])
 
     def post(self, outgoing: Sequence[list[Event]], wake: Tick) -> None:
-        """Begin to send `outgoing[r]` to rank r."""
+        """Begin to send `outgoing[r]` to rank r.
+
+        Raises:
+            AssertionError: there is something for a rank to which nothing was to be sent.
+        """
         began = time.perf_counter_ns()
         slots = self._free.popleft()
-        more = []
+        more, told = [], 1 if outgoing[self.rank] else 0
         for n, r in enumerate(self._to):
             place = slots.to(n)
             message = packed(outgoing[r], wake, place)
@@ -101,8 +105,14 @@ class MpiRanks:
                 place[:] = message[: self._slot]
                 more.append(self._comm.Isend(message[self._slot :], dest=r, tag=_MORE))
             if outgoing[r]:
+                told += 1
                 self.times.messages += 1
                 self.times.bytes += len(message)
+        if told < sum(map(bool, outgoing)):
+            lost = [
+                r for r, sent in enumerate(outgoing) if sent and r not in {*self._to, self.rank}
+            ]
+            raise AssertionError(f"rank {self.rank} sends to {lost}, against its promise")
         slots.start(wake)
         self._flying.append((slots, more, outgoing[self.rank]))
         self.times.exchanges += 1
@@ -216,7 +226,6 @@ class MpiRanks:
         if done(requests):
             return
         began = time.perf_counter()
-        waited = 0.0
         while not done(requests):
             waited = time.perf_counter() - began
             if waited < 0.002:
@@ -227,7 +236,7 @@ class MpiRanks:
                 self._answer()
             if waited > self.limit_s:
                 self._give_up(where)
-        self.times.wait += int(1e9 * waited)
+        self.times.wait += int(1e9 * (time.perf_counter() - began))
 
     def _answer(self) -> None:
         status = self._mpi.Status()

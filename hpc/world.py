@@ -27,6 +27,9 @@ LAUNCHERS = (
 """Variables that tell how many processes there are and which one on its node this is."""
 
 
+LAUNCHED = "BIOSIM_LAUNCHED"
+"""Variable that tells a process that `--ranks` has started it."""
+
 RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
 """Variables that tell which of all processes this is."""
 
@@ -94,9 +97,7 @@ def allotted(scenario: Given, environment: Mapping[str, str] = os.environ) -> Gi
     """
     run: Any = scenario.run  # type: ignore[attr-defined]
     given = environment.get("SLURM_CPUS_PER_TASK", "")
-    if not given.isdecimal() or "threads" not in type(run).model_fields:
-        return scenario
-    if "threads" in run.model_fields_set:
+    if not given.isdecimal() or "threads" in run.model_fields_set:
         return scenario
     return scenario.model_copy(update={"run": run.model_copy(update={"threads": int(given)})})
 

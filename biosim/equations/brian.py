@@ -17,6 +17,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,14 +69,20 @@ STATEFUL = ("rand", "randn")
 KINDS = ("differential equation", "subexpression", "parameter")
 
 
+_ALONE = threading.RLock()
+
+
 class Unsupported(EquationError):
     """A state updater cannot take the equations."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silences what Brian2 and its parser warn of on the way, none of it the user's doing."""
-    with warnings.catch_warnings():
+    """Silences what Brian2 and its parser warn of on the way, none of it the user's doing.
+
+    One thread at a time: what is silenced is so in the whole process.
+    """
+    with _ALONE, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
@@ -83,6 +90,11 @@ def quiet() -> Iterator[None]:
 @functools.cache
 def brian() -> Any:
     """Brian2's parts that are used here, imported without its side effects."""
+    with _ALONE:
+        return _imported()
+
+
+def _imported() -> Any:
     fresh = "brian2" not in sys.modules
     hook, show, take_over = sys.excepthook, warnings.showwarning, signal.signal
     if fresh:  # it would take Ctrl-C too, which only the main thread can

@@ -139,7 +139,7 @@ class Machine:
             if event.projection >= 0:
                 told.setdefault(event.tick, []).append(event)
         if self.packets is not None:
-            self.packets.put(packets, self.rings, remote)
+            self.packets.put(packets, self.rings, remote, window.start)
         self.rings.clear(remote, window.start, window.end)
         if window.start == 0:
             self._weights.hand_over(0, self._sink)

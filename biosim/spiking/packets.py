@@ -1,9 +1,10 @@
 """Spikes for other ranks: only those that have synapses there, two bytes each where that is enough.
 
-A packet holds the spikes of one window that one rank sends to another: 32-bit words (start of the
-window, its length in ticks, bytes of an index), the number of spikes of each tick, then for each
-spike the index of its neuron among those that the receiver wants of the sender. Who wants whom is
-told once, at the beginning, so that the receiver finds its own number of the neuron at once.
+A packet holds the spikes of one window that one rank sends to another: 32-bit words (the lower half
+of the start of the window, its length in ticks, bytes of an index), the number of spikes of each
+tick, then for each spike the index of its neuron among those that the receiver wants of the sender.
+Who wants whom is told once, at the beginning, so that the receiver finds its own number of the
+neuron at once.
 
 All packets of a window are made in one call: there are as many as ranks.
 """
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from biosim.contracts import Ranks
-from biosim.events import NEVER, Event, Kind, Mode, Presentation, Window
+from biosim.events import NEVER, Event, Kind, Mode, Presentation, Tick, Window
 from biosim.kernels.decorators import cached
 from biosim.spiking.layout import Layout
 from biosim.spiking.numbers import Numbers, owned_by_all
@@ -57,6 +58,7 @@ class Packets:
             some = r != ranks.rank and mask.any()
             payload = torch.from_numpy(np.packbits(mask))
             asked.append([self._event(0, ranks.rank, r, payload)] if some else [])
+        ranks.connect(range(ranks.size))  # a network before this one may have promised less
         arrived, _ = ranks.exchange(asked, NEVER)
         # Of what this rank owns: the first number, and the first index, by population.
         self._begins = numbers.begins[ranks.rank]
@@ -97,13 +99,13 @@ class Packets:
             if size
         ]
 
-    def put(self, events: Sequence[Event], rings: Rings, ring: int) -> None:
-        """Add the spikes of packets to a ring."""
+    def put(self, events: Sequence[Event], rings: Rings, ring: int, now: Tick) -> None:
+        """Add the spikes of packets, of windows before now, to a ring."""
         ids, counts = rings.ids[ring], rings.counts[ring]
         for event in events:
             assert event.payload is not None
             sender = event.source - self._actors
-            _unpack(event.payload.numpy(), sender, *self._theirs, ids, counts)
+            _unpack(event.payload.numpy(), now, sender, *self._theirs, ids, counts)
 
     def _make_room(self, words: int) -> None:
         """Let packets have so many words, and some more."""
@@ -195,12 +197,13 @@ def _pack(
 
 @cached
 def _unpack(
-    packet: Any, sender: Any, begins: Any, bases: Any, ring_ids: Any, ring_counts: Any
+    packet: Any, now: Any, sender: Any, begins: Any, bases: Any, ring_ids: Any, ring_counts: Any
 ) -> None:
     """Put the spikes of a packet into a ring.
 
     Args:
         packet: uint8.
+        now: a tick that is not before the window's.
         sender: its rank.
         begins: (ranks, n_populations) first number here of what a rank owns.
         bases: (ranks, n_populations) its index among those that are wanted of the rank.
@@ -208,7 +211,8 @@ def _unpack(
         ring_counts: of it.
     """
     words, small, large = packet.view(np.int32), packet.view(np.uint16), packet.view(np.uint32)
-    start, length, size = words[0], words[1], words[2]
+    length, size = words[1], words[2]
+    start = now - ((now - words[0]) & 0xFFFFFFFF)
     begin, base = begins[sender], bases[sender]
     gaps = begin - base
     i = HEAD + length

@@ -181,9 +181,13 @@ class SpikingRankLaws(SpikingLaws):
 
     @pytest.mark.parametrize("overlap", [False, True])
     def test_ranks_may_compute_while_spikes_travel(self, overlap: bool) -> None:
-        """What a run finds out to be faster is another from machine to machine."""
+        """What a run finds out to be faster is another from machine to machine.
+
+        Windows are cut short where the run stops, and spikes are on their way.
+        """
         claim = "half windows" if overlap else "whole windows"
-        got = self.activity(3, overlap=overlap)
+        stops = [1, 2, self.ticks // 3, self.ticks // 3 + 5]
+        got = self.activity(3, stops=stops, overlap=overlap)
         self.check(got, f"{claim} should give the bits of one rank")
 
 
@@ -228,6 +232,24 @@ class SpikingResumeLaws(SpikingLaws):
         events = first.machine.synaptic_events + second.machine.synaptic_events
         claim = f"a run that was restored at tick {tick} should give the same"
         self.check(taken(sink, events), claim)
+
+    @pytest.mark.parametrize("overlap", [False, True])
+    def test_restored_ranks_may_exchange_otherwise(self, overlap: bool) -> None:
+        """Whether ranks overlap is no part of a snapshot, and spikes on their way are."""
+        tick, sink = self.ticks // 2 + 3, MemorySink()
+
+        def program(ranks: Ranks) -> int:
+            first = self.simulation(ranks, sink=sink, overlap=overlap)
+            first.run_to(tick)
+            second = self.simulation(ranks, sink=sink, overlap=not overlap)
+            second.restore(first.snapshot())
+            second.run_to(self.ticks)
+            assert first.machine is not None
+            assert second.machine is not None
+            return first.machine.synaptic_events + second.machine.synaptic_events
+
+        events = sum(PretendRanks(2, LIMIT_S).run(program))
+        self.check(taken(sink, events), f"ranks that were restored at tick {tick} should")
 
     def test_a_snapshot_is_a_copy(self) -> None:
         """The simulation that goes on does not change what was taken of it."""

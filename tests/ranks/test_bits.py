@@ -21,6 +21,9 @@ SMALL_NETWORK = ["constants.CE=60", "constants.CI=15", "constants.J=1.6 mV", *SP
 IMAGES = ["run.epochs=1", "data.samples=30", "network.excitatory=300", "record.samples=5"]
 
 
+THREADED = ["brunel", "brunel_stdp", "streaming", "noprop"]
+
+
 def runs() -> dict[str, dict[str, Any]]:
     """Return the scenarios, by name: every rule, and the spiking networks."""
     found = {
@@ -34,8 +37,9 @@ def runs() -> dict[str, dict[str, Any]]:
     }
     for name in ("brunel", "brunel_stdp"):
         found[name] = {"scenario": name, "overrides": SMALL_NETWORK}
-        threads = [*SMALL_NETWORK, "run.threads=2"]
-        found[f"{name}, 2 threads"] = {"scenario": name, "overrides": threads}
+    for name in THREADED:
+        threads = [*found[name]["overrides"], "run.threads=2"]
+        found[f"{name}, 2 threads"] = {**found[name], "overrides": threads}
     few = [setting for setting in IMAGES if not setting.startswith("data.")]
     found["digits_spiking"] = {"scenario": "digits_spiking", "overrides": few}
     found["nmnist"] = {"scenario": "nmnist", "overrides": IMAGES}
@@ -98,7 +102,7 @@ def test_what_ranks_store_is_what_one_stores(name: str, several: Path, alone: Pa
     assert same_bytes(several / name, alone / name) == []
 
 
-@pytest.mark.parametrize("name", ["brunel", "brunel_stdp"])
+@pytest.mark.parametrize("name", THREADED)
 def test_threads_of_ranks_change_nothing(name: str, several: Path, alone: Path) -> None:
     assert same_bytes(several / f"{name}, 2 threads", alone / name) == []
 

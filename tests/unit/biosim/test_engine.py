@@ -1,6 +1,8 @@
 """The engine with actors of a few lines: windows, wakes, silence, order, stopping."""
 
 import random
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 from biosim.contracts import Ranks
 from biosim.engine import Engine
 from biosim.events import NEVER, WHEN_QUIET, Event, Kind, Mode, Presentation, Tick, Window
-from biosim.ranks import OneRank, PretendRanks
+from biosim.ranks import OneRank, PretendRanks, StoppedError
 
 AT = Presentation(0, 0, 0, Mode.LEARN)
 
@@ -372,3 +374,70 @@ def test_where_ranks_meet_within_a_window_a_failure_is_not_told_first(meets: boo
         Engine(actors, [0, 0], ranks, 1, Notes(), meets=meets).run()
     # At the beginning, after the window that sent, and after that which failed.
     assert ranks.exchanges == (2 if meets else 3)
+
+
+# --- several that fail, or are at work when one fails
+
+
+@pytest.mark.parametrize("others", [5, 3])
+def test_what_fails_after_the_failure_that_ends_a_run_is_not_its_cause(others: Tick) -> None:
+    """With overlap a rank is a window further when it hears that another one has failed."""
+
+    class Fails(Scripted):
+        def __init__(self, at: Tick) -> None:
+            super().__init__()
+            self._at = at
+
+        def advance(self, window, inbox):
+            if window.end > self._at:
+                raise ZeroDivisionError(f"at {self._at}")
+            return super().advance(window, inbox)
+
+    def program(ranks):
+        along = Fails(others if ranks.rank == 0 else 3)
+        simulated = Engine(
+            {ranks.rank: along}, [0, 1], ranks, 4, Notes(), (ranks.rank,), {}, 4, True, overlap=True
+        )
+        with pytest.raises((ZeroDivisionError, StoppedError)) as ended:
+            simulated.run(until=100, idle=True)
+        ranks.agree(False)  # neither leaves while the other is under way
+        return str(ended.value)
+
+    expected = "the run was asked to end and stopped at tick 6" if others == 5 else "at 3"
+    assert PretendRanks(2, 30.0).run(program) == [expected, "at 3"]
+
+
+def test_no_thread_is_at_work_after_a_run_has_failed() -> None:
+    class Slow(Scripted):
+        def advance(self, window, inbox):
+            time.sleep(0.1)
+            return super().advance(window, inbox)
+
+    def fails(came: Event) -> list[Event]:
+        raise ZeroDivisionError
+
+    slow, sent = Slow(), [event(1, 0, 1), event(1, 0, 2)]
+    actors = {0: begins(sent), 1: Scripted(fails), 2: slow}
+    with pytest.raises(ZeroDivisionError):
+        Engine(actors, [0, 0, 0], OneRank(), 1, Notes(), threads=2).run()
+    assert slow.windows == [(1, 2)]
+
+
+def test_a_torch_operation_in_a_thread_takes_no_further_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limited, at_work = [], set()
+
+    class Watching(Scripted):
+        def advance(self, window, inbox):
+            at_work.add(threading.get_ident())
+            return super().advance(window, inbox)
+
+    monkeypatch.setattr(
+        torch, "set_num_threads", lambda n: limited.append((threading.get_ident(), n))
+    )
+    actors = {0: begins([event(1, 0, 1), event(1, 0, 2)]), 1: Watching(), 2: Watching()}
+    Engine(actors, [0, 0, 0], OneRank(), 1, Notes(), threads=2).run()
+    assert at_work
+    assert threading.get_ident() not in at_work
+    assert {(thread, 1) for thread in at_work} <= set(limited)

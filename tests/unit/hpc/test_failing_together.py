@@ -77,7 +77,7 @@ FAILURES = (
     (DivergedError("a"), True, "1 a"),
     (StoppedError("a"), False, "2 a"),
     (RankFailedError("a"), False, "3 a"),
-    (ValueError("a"), True, "-1 ValueError: a"),
+    (ValueError("a"), True, "-1 rank 1 of 3: ValueError: a"),
 )
 
 
@@ -98,7 +98,7 @@ def test_a_rank_that_fails_tells_the_others_what_and_whether_it_was_the_first(
         ("1 v is inf in tick 3", DivergedError),
         ("2 stopped at tick 5", StoppedError),
         ("3 rank 0 waited", RankFailedError),
-        ("-1 ValueError: a defect", RankFailedError),
+        ("-1 rank 2 of 3: ValueError: a defect", RankFailedError),
     ],
 )
 def test_all_ranks_raise_what_the_first_says(

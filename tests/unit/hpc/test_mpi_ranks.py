@@ -83,6 +83,13 @@ def test_what_is_for_itself_is_no_message(alone: MpiRanks) -> None:
     assert times.exchange > 0
 
 
+def test_what_would_not_be_sent_is_found(alone: MpiRanks) -> None:
+    # Of two ranks, this one has promised the other one nothing.
+    alone.exchange([[event()], []], 1)
+    with pytest.raises(AssertionError, match=r"rank 0 sends to \[1\], against its promise"):
+        alone.exchange([[event()], [event()]], 1)
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64, torch.bool])
 def test_integers_are_summed(alone: MpiRanks, dtype: torch.dtype) -> None:
     counts = torch.tensor([1, 0, 1], dtype=dtype)

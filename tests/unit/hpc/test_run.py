@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -262,6 +263,26 @@ def test_a_run_that_stopped_can_be_opened_and_gives_its_last_weights(tmp_path: P
     assert weight.sel(snapshot=3).isnull().all()
     last = stored_parameters(tmp_path / "out")["input-hidden1"]["weight"]
     np.testing.assert_array_equal(last, weight.sel(snapshot=2))
+
+
+def test_a_failure_of_another_rank_is_no_end_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Simulation.__init__
+
+    def with_a_fault(self: Simulation, *given: Any, **named: Any) -> None:
+        make(self, *given, **named)
+        if self.ranks.rank == 1:
+            for actor in self._actors.values():
+                monkeypatch.setattr(actor, "advance", fails)
+
+    def fails(window: object, inbox: object) -> None:
+        raise Stops("a defect")
+
+    monkeypatch.setattr(Simulation, "__init__", with_a_fault)
+    with pytest.raises(Stops):
+        run(small("backprop", "run.pretend_ranks=2"), tmp_path / "out")
+    assert biosim.open_run(tmp_path / "out").attrs["status"] == "failed"
 
 
 def test_an_epoch_that_failed_is_not_called_stored(

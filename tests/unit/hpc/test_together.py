@@ -24,7 +24,7 @@ from hpc.together import (
     take_part,
     to_be_launched,
 )
-from hpc.world import LAUNCHERS, RANKS
+from hpc.world import LAUNCHED, LAUNCHERS, RANKS
 from scenarios.tasks.schema import RewardChoice
 
 OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "3", "OMPI_COMM_WORLD_RANK": "1"}
@@ -43,7 +43,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
     def start(environment: dict[str, str]) -> None:
         MADE.cache_clear()
-        for names in (*LAUNCHERS, RANKS, ("SLURM_STEP_ID",)):
+        for names in (*LAUNCHERS, RANKS, ("SLURM_STEP_ID", LAUNCHED)):
             for name in names:
                 monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
@@ -84,6 +84,8 @@ def test_ranks_are_launched_that_are_not_there(
         (OPEN_MPI, 2, "got --ranks 2 where mpiexec has started 3; leave --ranks out"),
         (OPEN_MPI, 1, "got --ranks 1 where mpiexec has started 3"),
         (SRUN, 3, "got --ranks 3 where srun has started 2"),
+        ({LAUNCHED: "2"}, 2, "mpiexec has started this process and does not say of how many; st"),
+        (BATCH | {LAUNCHED: "2"}, 2, "mpiexec has started this process and does not say of how"),
         (BATCH, None, "SLURM_NTASKS promises 2 ranks and this process was started alone; .* srun"),
     ],
 )

@@ -54,11 +54,10 @@ def test_ranks_that_do_not_see_each_other_are_refused(environment, advice) -> No
 def test_threads_are_those_of_the_allocation_unless_the_scenario_asks() -> None:
     given = {"SLURM_CPUS_PER_TASK": "3"}
     tree = read_tree("brunel")
-    assert allotted(resolve_any(tree), given).run.threads == 3
+    for name in ("brunel", "digits", "digits_spiking", "reward_choice"):
+        assert allotted(resolve_any(read_tree(name)), given).run.threads == 3
     assert allotted(resolve_any(tree, ["run.threads=2"]), given).run.threads == 2
     assert allotted(resolve_any(tree), {}).run.threads == 1
-    layers = resolve_any(read_tree("digits"))
-    assert allotted(layers, given) is layers
 
 
 def test_ranks_of_a_node_take_different_devices() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,22 @@ def test_the_import_warns_of_nothing_and_leaves_nothing_behind(tmp_path: Path) -
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["True True", "[]"]
     assert not list(tmp_path.glob("brian*"))
+
+
+def test_threads_are_quiet_one_after_the_other() -> None:
+    """Else the one that ends first lets the warnings of the other be heard, as pretend ranks do."""
+    entered = threading.Event()
+
+    def other() -> None:
+        with brian.quiet():
+            entered.set()
+
+    with brian.quiet():
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert not entered.wait(0.1)
+    thread.join(10.0)
+    assert entered.is_set()
 
 
 def test_biosim_imports_no_brian2() -> None:

@@ -79,9 +79,12 @@ def test_rows_of_neurons_without_numbers_are_left_out() -> None:
     assert np.diff(short).tolist() == runs[numbers.kept].tolist()
 
 
-@pytest.mark.parametrize("sizes", [SIZES, {"a": 140_000, "b": 256}])
-def test_packets_bring_every_wanted_spike_and_no_other(sizes: dict[str, int]) -> None:
-    layout, ticks, start = layout_of(sizes), 4, 10
+@pytest.mark.parametrize(
+    ("sizes", "start"),
+    [(SIZES, 10), ({"a": 140_000, "b": 256}, 10), (SIZES, (1 << 31) + 2), (SIZES, (5 << 32) - 3)],
+)
+def test_packets_bring_every_wanted_spike_and_no_other(sizes: dict[str, int], start: int) -> None:
+    layout, ticks = layout_of(sizes), 4
     chance = np.random.default_rng(3)
     fired = [np.flatnonzero(chance.random(layout.emitting) < 0.02) for _ in range(ticks)]
     firsts, owns = owned_by_all(layout, 2)
@@ -102,7 +105,7 @@ def test_packets_bring_every_wanted_spike_and_no_other(sizes: dict[str, int]) ->
         arrived, _ = ranks.exchange(
             [[e for e in sent if e.target - 3 + (3 - len(sizes)) == r] for r in range(2)], 0
         )
-        packets.put(arrived, rings, 2)
+        packets.put(arrived, rings, 2, start + ticks)
         at, found = rings.taken(2, start, start + ticks)
         got = list(zip(at.tolist(), numbers.kept[found].tolist(), strict=True))
         due = [
@@ -116,6 +119,17 @@ def test_packets_bring_every_wanted_spike_and_no_other(sizes: dict[str, int]) ->
         assert got == due
 
 
+def test_a_network_hears_all_its_spikes_whatever_one_before_it_promised() -> None:
+    layout = layout_of()
+
+    def program(ranks: Ranks) -> list[int]:
+        wanted = wanted_of(layout, 0.3, ranks.rank)
+        ranks.connect([])
+        return Packets(layout, ranks, wanted, Numbers(layout, ranks.rank, ranks.size, wanted)).to
+
+    assert PretendRanks(3, 30.0).run(program) == [[1, 2], [0, 2], [0, 1]]
+
+
 def test_nothing_is_sent_where_nobody_fired() -> None:
     layout = layout_of()
 
@@ -123,7 +137,7 @@ def test_nothing_is_sent_where_nobody_fired() -> None:
         wanted = wanted_of(layout, 0.3)
         packets = Packets(layout, ranks, wanted, Numbers(layout, ranks.rank, ranks.size, wanted))
         rings = Rings(1, 7, layout.emitting)
-        packets.put([], rings, 1)
+        packets.put([], rings, 1, 0)
         assert rings.counts.sum() == 0
         return packets.sent(rings, Window(0, 5))
 
