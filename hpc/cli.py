@@ -381,7 +381,8 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except UsageError as problem:
-        sys.exit(_refused(f"{problem} (see --help)"))
+        told = getattr(problem, "format_message", problem.__str__)()
+        sys.exit(_refused(f"{told} (see --help)"))
     if isinstance(code, int):
         sys.exit(code)
 

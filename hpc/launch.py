@@ -14,7 +14,7 @@ from types import FrameType
 from typing import IO
 
 from biosim.errors import BiosimError
-from hpc.stopping import STOPPED, handled
+from hpc.stopping import LAUNCHER, STOPPED, handled
 from hpc.world import LAUNCHED
 
 NOTICE = re.compile(r"-{60,}")
@@ -25,6 +25,8 @@ ENDED = re.compile(r"exited with non-zero status.*Process name: .*,(\d+)\].*Exit
 KNOWN = re.compile(r'MPI_ABORT was invoked|calling "abort"|Primary job +terminated normally')
 """Notices of what a rank that ends all has said itself."""
 
+
+READABLE = "what was recorded until then, if anything, is readable"
 
 RANK_BYTES = 200 << 20
 """Of a rank's memory before it has any network: Python and the libraries; 190 MiB were measured."""
@@ -59,7 +61,10 @@ def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env=environment(os.environ) | {LAUNCHED: str(ranks)},
+            env=environment(os.environ) | {LAUNCHED: str(ranks), LAUNCHER: str(os.getpid())},
+            # Ctrl-C in a terminal comes to this process alone, which hands it on once.
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         for number in asked:  # it came before there was a process
             process.send_signal(number)
@@ -80,7 +85,7 @@ def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
 def _end(code: int, asked: Sequence[int]) -> str:
     if asked:  # the launcher ends, and no longer hands on what ranks say
         name = signal.Signals(asked[0]).name
-        return f"the run was asked to end by {name}; what was recorded until then is readable"
+        return f"the run was asked to end by {name}; {READABLE}"
     if code < 0:
         return f"mpiexec was killed by {_named(-code)}"
     return f"mpiexec ended with exit code {code}"
@@ -167,7 +172,7 @@ def own_words(stream: IO[str], ranks: int) -> Iterator[str]:
             said = True
             yield (
                 f"biosim: rank {killed[1]} of {ranks} was killed by {_named(int(killed[2]))}, "
-                "which ended the run; what was recorded until then is readable\n"
+                f"which ended the run; {READABLE}\n"
             )
         elif found := ENDED.search(text):
             ended = f"biosim: rank {found[1]} of {ranks} ended with exit code {found[2]}"

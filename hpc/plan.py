@@ -116,10 +116,11 @@ def _takes_line(found: LayerPlan, alone_s: float) -> str:
     if not found.exchanges:
         return f"{said}."
     sums = f" and {_many(found.sums, 'sum')} over replicas" if found.sums else ""
+    slower = found.compute_s + found.exchange_s > alone_s
+    why = ": layers that wait for each other do not share the work" if slower else ""
     return (
         f"{said}, {_seconds(found.exchange_s)} of it for {_many(found.exchanges, 'exchange')}"
-        f"{sums}; on one rank {_seconds(alone_s)}: layers that wait for each other do not share "
-        "the work."
+        f"{sums}; on one rank {_seconds(alone_s)}{why}."
     )
 
 

@@ -1,10 +1,12 @@
 """Signals that ask a run to end: it ends at the next exchange, on all ranks at once.
 
-Why not at once: a signal may come in the middle of a write, and to one rank only.
+Why not at once: a signal may come in the middle of a write, and to one rank only. Ranks that
+`--ranks` started end in the same way once the process that started them is gone.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +21,12 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 STOPPED = 143
 """Exit code of a run that was asked to end, as the shell has it for SIGTERM."""
+
+LAUNCHER = "BIOSIM_LAUNCHER"
+"""Variable with the number of the process that has started the ranks on this machine."""
+
+LOOKED_EVERY_S = 1.0
+"""Whether it is still there."""
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -53,11 +61,26 @@ def heeded() -> Iterator[None]:
         _asked.set()
         signal.signal(number, before[signal.Signals(number)])
 
+    over = threading.Event()
+    launcher = os.environ.get(LAUNCHER, "")
+    if launcher.isdecimal():
+        threading.Thread(target=_follow, args=(int(launcher), over), daemon=True).start()
     with handled(note) as before:
         try:
             yield
         finally:
+            over.set()
             _asked.clear()
+
+
+def _follow(process: int, over: threading.Event) -> None:
+    """Ask the run to end once a process is gone: nobody would see the end of it."""
+    while not over.wait(LOOKED_EVERY_S):
+        try:
+            os.kill(process, 0)
+        except OSError:
+            _asked.set()
+            return
 
 
 class Heeding:

@@ -185,6 +185,8 @@ def _agreed(ranks: MpiRanks, failure: Exception) -> Exception:
 
 def end_all(ranks: MpiRanks, message: str, code: int) -> None:
     """Say what happened on this rank, and end every process."""
-    print(f"biosim: rank {ranks.rank} of {ranks.size}: {message}", file=sys.stderr, flush=True)
+    whose = f"rank {ranks.rank} of {ranks.size}"
+    told = message if message.startswith(whose) else f"{whose}: {message}"
+    print(f"biosim: {told}", file=sys.stderr, flush=True)
     time.sleep(0.2)  # the launcher closes what it has not read yet
     ranks.end_all(code)

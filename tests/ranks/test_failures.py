@@ -203,7 +203,7 @@ run_together(1, {limit}, program)
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
-        ("time.sleep(40)", r"rank 0 of 2: rank 0 of 2 waited 1 s in .* for rank 1; look"),
+        ("time.sleep(40)", r"biosim: rank 0 of 2 waited 1 s in .* for rank 1; look"),
         ("raise ValueError('no such synapse')", r"rank 1 of 2: ValueError: no such synapse"),
         ("sys.exit(3)", r"rank 0 of 2 waited 1 s in .* for rank 1|exit"),
     ],

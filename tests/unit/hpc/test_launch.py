@@ -188,8 +188,8 @@ def test_a_signal_is_handed_on_and_the_run_is_said_to_have_been_stopped(
     )
     assert launch(["run"], 2) == 143
     assert capfd.readouterr().err == (
-        f"biosim: the run was asked to end by {number.name}; what was recorded until then is "
-        "readable\n"
+        f"biosim: the run was asked to end by {number.name}; what was recorded until then, "
+        "if anything, is readable\n"
     )
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
 

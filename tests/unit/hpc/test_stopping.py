@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from biosim.events import NEVER, STOP
 from biosim.ranks import OneRank, PretendRanks, StoppedError
 from hpc.progress import Silent
 from hpc.run import run
-from hpc.stopping import SIGNALS, Heeding, heeded
+from hpc.stopping import LAUNCHER, SIGNALS, Heeding, heeded
 from scenarios.reading import read_tree, resolve_any
 from scenarios.tasks.schema import ChoiceTask, RewardChoice
 
@@ -157,3 +160,21 @@ def test_a_run_that_is_asked_twice_ends_at_once(tmp_path: Path) -> None:
         run(settings, tmp_path / "out", watcher=AsksIn(1, times=2))
     tree = biosim.open_run(tmp_path / "out")
     assert (tree.attrs["status"], tree.attrs["committed_epoch"]) == ("failed", 1)
+
+
+def test_a_run_ends_once_the_process_that_started_it_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hpc.stopping.LOOKED_EVERY_S", 0.02)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as starter:
+        monkeypatch.setenv(LAUNCHER, str(starter.pid))
+        with heeded():
+            ranks = Heeding(OneRank())
+            time.sleep(0.2)
+            assert ranks.exchange([[]], 7) == ([], 7)
+            starter.kill()
+            starter.wait()
+            until = time.monotonic() + 10.0
+            while ranks.exchange([[]], 7) != ([], STOP):
+                assert time.monotonic() < until
+                time.sleep(0.02)
