@@ -76,6 +76,7 @@ def plans(
     batch_sizes: Sequence[int] = (5, 8, 12, 24),
     parts: Sequence[int] = (1, 2, 4),
     replicas: Sequence[int] = (1,),
+    threads: Sequence[int] = (1,),
 ) -> st.SearchStrategy[Plan]:
     """Return the strategy by which hypothesis chooses plans."""
     return st.builds(
@@ -87,6 +88,7 @@ def plans(
         seed=st.integers(0, 3),
         parts=st.sampled_from(parts),
         replicas=st.sampled_from(replicas),
+        threads=st.sampled_from(threads),
     )
 
 

@@ -90,7 +90,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow)],
+    params=[2, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 4))],
 )
 def several(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     size: int = request.param
@@ -118,7 +118,7 @@ def test_what_ranks_store_of_images_is_what_one_stores(
         assert same_bytes(several / name, one / name) == []
 
 
-@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ranks", [3, pytest.param(4, marks=pytest.mark.slow)])
 def test_some_runs_on_other_numbers_of_ranks(ranks: int, alone: Path, tmp_path: Path) -> None:
     names = ["noprop", "brunel_stdp"]
     found = run_on(ranks, tmp_path / "some", names)

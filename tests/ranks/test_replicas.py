@@ -28,6 +28,10 @@ CASES = {
 }
 
 
+QUICK = ["backprop", "noprop", "hard negatives"]
+"""What `make test` runs; `make test-all` runs all, and more ranks."""
+
+
 def stored(directory: Path, ranks: int, names: list[str], *more: str, how: str = "") -> Path:
     """Run these cases on so many ranks; return where the results are."""
     directory.mkdir()
@@ -55,7 +59,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param((2, ""), id="2 replicas"),
+        pytest.param((2, ""), id="2 replicas", marks=pytest.mark.slow),
         pytest.param((4, ""), id="4 replicas", marks=pytest.mark.slow),
         pytest.param((4, "place.replicas=2"), id="2 replicas of 2 ranks", marks=pytest.mark.slow),
     ],
@@ -71,6 +75,9 @@ def test_what_replicas_store_is_what_one_rank_stores(name: str, several: Path, a
     assert same_bytes(several / name, alone / name) == []
 
 
-def test_a_draw_that_depends_on_the_rank_is_caught(alone: Path, tmp_path: Path) -> None:
+def test_of_a_few_rules_too_and_a_draw_that_depends_on_the_rank_is_caught(tmp_path: Path) -> None:
+    one, two = (stored(tmp_path / str(ranks), ranks, QUICK) for ranks in (1, 2))
+    for name in QUICK:
+        assert same_bytes(two / name, one / name) == []
     cheated = stored(tmp_path / "cheat", 2, ["backprop"], how="cheat")
-    assert same_bytes(cheated / "backprop", alone / "backprop")
+    assert same_bytes(cheated / "backprop", one / "backprop")

@@ -110,7 +110,9 @@ def test_the_bytes_of_a_store_are_the_same_for_any_number_of_pretend_ranks(
     assert other != one
 
 
-@pytest.mark.parametrize("rule", RULES_IN_TURN)
+@pytest.mark.parametrize(
+    "rule", [r if r == "backprop" else pytest.param(r, marks=pytest.mark.slow) for r in RULES]
+)
 def test_the_bytes_of_a_store_are_the_same_for_any_number_of_replicas(
     rule: str, tmp_path: Path
 ) -> None:
