@@ -179,7 +179,7 @@ class SpikingRankLaws(SpikingLaws):
         claim = f"{ranks} ranks of {threads} threads should give the bits of one"
         self.check(self.activity(ranks, threads), claim)
 
-    @pytest.mark.parametrize("overlap", [False, True])
+    @pytest.mark.parametrize("overlap", [True, pytest.param(False, marks=pytest.mark.slow)])
     def test_ranks_may_compute_while_spikes_travel(self, overlap: bool) -> None:
         """What a run finds out to be faster is another from machine to machine.
 
@@ -233,7 +233,7 @@ class SpikingResumeLaws(SpikingLaws):
         claim = f"a run that was restored at tick {tick} should give the same"
         self.check(taken(sink, events), claim)
 
-    @pytest.mark.parametrize("overlap", [False, True])
+    @pytest.mark.parametrize("overlap", [True, pytest.param(False, marks=pytest.mark.slow)])
     def test_restored_ranks_may_exchange_otherwise(self, overlap: bool) -> None:
         """Whether ranks overlap is no part of a snapshot, and spikes on their way are."""
         tick, sink = self.ticks // 2 + 3, MemorySink()

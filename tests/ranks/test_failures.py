@@ -130,6 +130,7 @@ def test_bad_input_is_said_once_and_nothing_is_written(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_directory_that_is_taken_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("x")
@@ -205,7 +206,11 @@ run_together(1, {limit}, program)
     [
         ("time.sleep(40)", r"biosim: rank 0 of 2 waited 1 s in .* for rank 1; look"),
         ("raise ValueError('no such synapse')", r"rank 1 of 2: ValueError: no such synapse"),
-        ("sys.exit(3)", r"rank 0 of 2 waited 1 s in .* for rank 1|exit"),
+        pytest.param(
+            "sys.exit(3)",
+            r"rank 0 of 2 waited 1 s in .* for rank 1|exit",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_rank_that_does_not_come_is_named(what: str, expected: str) -> None:

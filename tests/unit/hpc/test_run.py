@@ -88,7 +88,7 @@ def test_a_validation_split_is_followed_as_well(tmp_path: Path) -> None:
     assert splits == ["train", "validation", "test"]
 
 
-QUICK = ("backprop", "noprop")
+QUICK = ("backprop",)
 """Of the others, runs on real ranks say the same (`tests/ranks`)."""
 
 RULES_IN_TURN = [
