@@ -31,7 +31,7 @@ from biosim.spiking.layout import Layout
 from biosim.spiking.numbers import Numbers
 from biosim.spiking.packets import NOWHERE, Packets
 from biosim.spiking.recording import NullSink, Recording, Sink
-from biosim.spiking.rings import Rings
+from biosim.spiking.rings import Rings, kept_ticks
 from biosim.spiking.samples import Samples
 from biosim.spiking.shard import Shard
 from biosim.spiking.snapshots import Joined, Snapshots
@@ -68,7 +68,6 @@ class Machine:
     ) -> None:
         self.now: Tick = 0
         self._handed: Tick = 0
-        self._window = window
         self.layout, self._ranks = layout, ranks
         self._recording, self._sink = recording, sink or NullSink()
         spiking = [layout.network.populations[i] for i in layout.first]
@@ -95,7 +94,9 @@ class Machine:
                 binding.renumber(self._numbers)
             most = len(self._numbers.kept)
         longest = max(binding.longest for binding in bindings)
-        self.rings = Rings(threads, longest + window + 1, most)
+        least = self._lookahead if ranks.size > 1 else window
+        self._window = kept_ticks(window, least, longest, threads + 1, most)
+        self.rings = Rings(threads, longest + self._window + 1, most)
         self._barrier = np.zeros(32, dtype=np.int64)
         # Tick, sheet and neuron of what went wrong, and the number of synaptic events.
         self._status = [np.array([-1, 0, 0, 0], dtype=np.int64) for _ in self.shards]

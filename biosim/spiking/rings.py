@@ -15,6 +15,9 @@ from biosim.kernels.decorators import cached
 GREATEST_BYTES = 1 << 36
 """Address space that rings may take; only what holds spikes takes memory."""
 
+ROOM_BYTES = 1 << 31
+"""Of it for spikes that have been delivered, and are kept until they are recorded."""
+
 
 class Rings:
     """Numbers of the neurons that spiked, by shard and tick.
@@ -65,6 +68,20 @@ class Rings:
     def put(self, ring: int, ticks: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]) -> None:
         """Add spikes to a ring."""
         _put(self.ids[ring], self.counts[ring], ticks, numbers)
+
+
+def kept_ticks(window: int, least: int, longest: int, rings: int, most: int) -> int:
+    """Return for how many ticks rings keep spikes that have been delivered everywhere.
+
+    Args:
+        window: as long as that, if there is room: who records them is called less often.
+        least: the longest window of the run.
+        longest: ticks of the longest delay, for which they are kept besides.
+        rings: how many there are.
+        most: neurons that a ring knows; a rank of many knows those of others, too.
+    """
+    room = ROOM_BYTES // (4 * rings * max(1, most)) - longest
+    return max(min(window, least), min(window, room))
 
 
 def untouched(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

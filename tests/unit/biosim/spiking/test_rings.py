@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from biosim.errors import BiosimError
-from biosim.spiking.rings import Rings
+from biosim.spiking.rings import Rings, kept_ticks
 
 
 def test_what_is_put_is_taken_tick_by_tick() -> None:
@@ -46,3 +46,11 @@ def test_pages_that_are_not_written_take_no_memory() -> None:
     rings = Rings(3, 1 << 10, 1 << 20)
     rings.put(3, np.array([1023]), np.array([5]))
     assert rings.ids[3, 1023, 0] == 5
+
+
+def test_spikes_are_kept_for_a_window_unless_a_rank_knows_too_many_neurons() -> None:
+    assert kept_ticks(1000, 15, 40, 2, 12_500) == 1000
+    # Of 6.5 million neurons there is room for 41 ticks, one of which is of the delays.
+    assert kept_ticks(1000, 15, 1, 2, 6_500_000) == 40
+    assert kept_ticks(1000, 15, 100, 2, 6_500_000) == 15
+    assert kept_ticks(10, 15, 100, 2, 6_500_000) == 10
