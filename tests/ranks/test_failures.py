@@ -23,6 +23,8 @@ pytestmark = needs_mpi()
 
 LONG = ["constants.CE=60", "constants.CI=15", "constants.J=1.6 mV", "record.spikes=true"]
 
+KILLS = 50
+
 LIMIT_S = 60.0
 """By which everything must be over."""
 
@@ -227,15 +229,17 @@ def test_fifty_kills_at_random_moments_leave_no_run_hanging_and_no_store_corrupt
 ) -> None:
     numbers = random.Random(0)
     stored = 0
-    for attempt in range(50):
+    for attempt in range(KILLS):
         out = tmp_path / str(attempt)
         process = begun(command(out, *LONG, "run.duration=1000 s", ranks=2))
         until = time.monotonic() + LIMIT_S
         while len(ranks := processes_of(process.pid)) < 2:
             assert time.monotonic() < until
             time.sleep(0.05)
-        # While they import, build, wait for each other, or run.
-        after_s = numbers.uniform(0.0, 8.0)
+        # While they import, build or wait for each other; every other time while they run.
+        if attempt % 2:
+            running(process, out)
+        after_s = numbers.uniform(0.0, 4.0 if attempt % 2 else 8.0)
         time.sleep(after_s)
         victim = numbers.choice(sorted(ranks))
         os.kill(ranks[victim], signal.SIGKILL)
@@ -244,4 +248,4 @@ def test_fifty_kills_at_random_moments_leave_no_run_hanging_and_no_store_corrupt
         assert f"biosim: rank {victim} of 2 was killed by signal 9" in said, (after_s, said)
         if (out / "progress.json").exists():
             stored += spikes_of(out) > 0
-    assert stored > 5
+    assert stored > KILLS / 8
