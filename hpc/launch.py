@@ -14,6 +14,8 @@ from types import FrameType
 from typing import IO
 
 from biosim.errors import BiosimError
+from hpc.ranked import ROLL_CALL
+from hpc.roll_call import RollCall
 from hpc.stopping import LAUNCHER, STOPPED, handled
 from hpc.world import LAUNCHED
 
@@ -46,7 +48,8 @@ def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
     mpiexec = found_mpiexec()
     check_room(ranks, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     command = [mpiexec, "-n", str(ranks), *options(mpiexec, ranks, threads)]
-    command += [sys.executable, "-m", "hpc.cli", *arguments]
+    # Without -P the modules beside the script would come before those of the same name elsewhere.
+    command += [sys.executable, "-P", str(Path(__file__).with_name("ranked.py")), *arguments]
     asked: list[int] = []
     process: subprocess.Popen[str] | None = None
 
@@ -55,13 +58,16 @@ def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
         if process is not None:
             process.send_signal(number)
 
-    with handled(hand_on):
+    known = {LAUNCHED: str(ranks), LAUNCHER: str(os.getpid())}
+    with handled(hand_on), RollCall(ranks) as call:
+        if call.path is not None:
+            known[ROLL_CALL] = call.path
         process = subprocess.Popen(
             command,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env=environment(os.environ) | {LAUNCHED: str(ranks), LAUNCHER: str(os.getpid())},
+            env=environment(os.environ) | known,
             # Ctrl-C in a terminal comes to this process alone, which hands it on once.
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -76,19 +82,27 @@ def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
                 print(line, end="", file=sys.stderr, flush=True)
         code = process.returncode
     if code and not said:
-        print(f"biosim: {_end(code, asked)}", file=sys.stderr)
+        print(f"biosim: {_end(code, asked, call.first_gone(), ranks)}", file=sys.stderr)
     if code and asked:
         return STOPPED
     return code if code >= 0 else 128 - code
 
 
-def _end(code: int, asked: Sequence[int]) -> str:
+def _end(code: int, asked: Sequence[int], gone: int | None, ranks: int) -> str:
     if asked:  # the launcher ends, and no longer hands on what ranks say
         name = signal.Signals(asked[0]).name
         return f"the run was asked to end by {name}; {READABLE}"
     if code < 0:
         return f"mpiexec was killed by {_named(-code)}"
-    return f"mpiexec ended with exit code {code}"
+    if gone is None:
+        return f"mpiexec ended with exit code {code}"
+    if code > 128:  # as a shell has it, and mpiexec
+        return _killed(gone, ranks, code - 128)
+    return f"rank {gone} of {ranks} ended with exit code {code}, which ended the run"
+
+
+def _killed(rank: int, ranks: int, number: int) -> str:
+    return f"rank {rank} of {ranks} was killed by {_named(number)}, which ended the run; {READABLE}"
 
 
 def _named(number: int) -> str:
@@ -170,10 +184,7 @@ def own_words(stream: IO[str], ranks: int) -> Iterator[str]:
         text = " ".join(part.strip() for part in notice)
         if killed := KILLED.search(text):
             said = True
-            yield (
-                f"biosim: rank {killed[1]} of {ranks} was killed by {_named(int(killed[2]))}, "
-                f"which ended the run; {READABLE}\n"
-            )
+            yield f"biosim: {_killed(int(killed[1]), ranks, int(killed[2]))}\n"
         elif found := ENDED.search(text):
             ended = f"biosim: rank {found[1]} of {ranks} ended with exit code {found[2]}"
         elif not KNOWN.search(text):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from biosim.errors import BiosimError
+from hpc.ranked import RANKS
 
 Given = TypeVar("Given", bound=BaseModel)
 
@@ -29,9 +30,6 @@ LAUNCHERS = (
 
 LAUNCHED = "BIOSIM_LAUNCHED"
 """Variable that tells a process that `--ranks` has started it."""
-
-RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
-"""Variables that tell which of all processes this is."""
 
 
 @dataclass(frozen=True)

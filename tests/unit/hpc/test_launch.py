@@ -149,9 +149,10 @@ def mpiexec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_every_rank_runs_the_command_with_the_same_python(mpiexec, capfd) -> None:
     mpiexec("""[ "$1" = --version ] || printf '%s\\n' "$*" "$PYTHONPATH" "$BIOSIM_LAUNCHED" """)
     assert launch(["run", "digits", "--out", "a b"], 3) == 0
+    ranked = Path(launching.__file__).with_name("ranked.py")
     words, path, launched = capfd.readouterr().out.splitlines()
     assert launched == "3"  # or a rank that is told nothing else would start as many again
-    assert words == f"-n 3 {sys.executable} -m hpc.cli run digits --out a b"
+    assert words == f"-n 3 {sys.executable} -P {ranked} run digits --out a b"
     assert path.split(os.pathsep)[0] == str(Path(launching.__file__).parents[1])
 
 
