@@ -1,0 +1,102 @@
+"""Repeating a statistic over the dimensions that it is not about, snapshots for one.
+
+A slice is read when it is due, so that a run's activity at all snapshots is never held at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from biosim.errors import AnalysisError
+
+
+def over_slices(
+    statistic: Callable[..., Any],
+    arrays: Sequence[xr.DataArray],
+    kept: Sequence[Sequence[str]],
+    out: Mapping[str, Any] | None = None,
+) -> xr.DataArray:
+    """Apply a statistic to every slice of arrays that share their other dimensions.
+
+    Args:
+        statistic: takes a slice of each array, unread, its dimensions in the order of `kept`, and
+            returns a number, or an array with the dimensions of `out`.
+        arrays: labelled, read lazily or in memory.
+        kept: for each array the dimensions that a slice has.
+        out: dimensions of what the statistic returns -> their labels.
+
+    Returns:
+        The other dimensions of the arrays, then those of `out`, float64. A dimension that only
+        one of them has is combined with everything.
+
+    Raises:
+        AnalysisError: an array lacks a dimension, or the arrays disagree along one.
+    """
+    for array, dims in zip(arrays, kept, strict=True):
+        require_dimensions(array, dims)
+    require_agreement(arrays)
+    others = {
+        dim: array
+        for array, dims in zip(arrays, kept, strict=True)
+        for dim in array.dims
+        if dim not in dims
+    }
+    shape = tuple(array.sizes[dim] for dim, array in others.items())
+    results = []
+    for index in np.ndindex(shape):
+        at = dict(zip(others, index, strict=True))
+        slices = [
+            array.isel({dim: k for dim, k in at.items() if dim in array.dims}).transpose(*dims)
+            for array, dims in zip(arrays, kept, strict=True)
+        ]
+        results.append(np.asarray(statistic(*slices), np.float64))
+    labels = out or {}
+    inner = tuple(len(label) for label in labels.values())
+    values = np.stack(results) if results else np.empty((0, *inner))
+    coords: dict[Hashable, Any] = {
+        name: coordinate.variable
+        for dim, array in others.items()
+        for name, coordinate in array.coords.items()
+        if coordinate.dims == (dim,)
+    }
+    return xr.DataArray(
+        values.reshape(*shape, *inner),
+        {**coords, **{name: (name, np.asarray(label)) for name, label in labels.items()}},
+        (*others, *labels),
+    )
+
+
+def require_dimensions(array: xr.DataArray, dims: Sequence[str]) -> None:
+    """Raise an `AnalysisError` if an array lacks one of the dimensions."""
+    missing = [dim for dim in dims if dim not in array.dims]
+    if missing:
+        raise AnalysisError(
+            f"{array.name or 'the array'} has the dimensions {list(array.dims)}; "
+            f"expected {list(dims)}: rename yours, or name them in the call"
+        )
+
+
+def require_agreement(arrays: Sequence[xr.DataArray], but: Sequence[str] = ("neuron",)) -> None:
+    """Raise an `AnalysisError` if arrays have a dimension in common, but not its size and labels.
+
+    Args:
+        arrays: that are compared.
+        but: dimensions that need not agree: the neurons of two networks.
+    """
+    seen: dict[Hashable, xr.DataArray] = {}
+    for array in arrays:
+        for dim in array.dims:
+            if dim in but:
+                continue
+            first = seen.setdefault(dim, array)
+            if first.sizes[dim] != array.sizes[dim]:
+                raise AnalysisError(
+                    f"got {first.sizes[dim]} and {array.sizes[dim]} along {dim!r}; "
+                    "expected the same ones in both"
+                )
+            if dim in first.coords and dim in array.coords and not first[dim].equals(array[dim]):
+                raise AnalysisError(f"the two differ along {dim!r}: select the same in both first")
