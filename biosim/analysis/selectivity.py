@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from biosim.analysis.slices import over_slices, require_agreement, require_dimensions
+from biosim.analysis.slices import labels_along, over_slices, require_agreement, require_dimensions
 from biosim.errors import AnalysisError
 
 
@@ -41,7 +41,6 @@ def tuning(
     counts = np.bincount(which, minlength=len(kinds))
     # One matrix product instead of a pass for each label.
     member = (which == np.arange(len(kinds))[:, None]).astype(np.float64)
-    neurons = activity[neuron].values
 
     def of_slice(part: xr.DataArray) -> np.ndarray:
         values = part.values.astype(np.float64)
@@ -49,7 +48,12 @@ def tuning(
         means = member @ np.where(missing, 0.0, values) / counts[:, None]
         return np.where(member @ missing > 0, np.nan, means)
 
-    found = over_slices(of_slice, [activity], [(sample, neuron)], {"label": kinds, neuron: neurons})
+    found = over_slices(
+        of_slice,
+        [activity],
+        [(sample, neuron)],
+        {"label": kinds, neuron: labels_along(activity, neuron)},
+    )
     return found.rename("tuning").assign_attrs(activity.attrs)
 
 
@@ -126,6 +130,6 @@ def sparseness(activity: xr.DataArray, dim: str = "sample") -> xr.DataArray:
         return found
 
     inner = kept[1:]
-    labels = {name: activity[name].values for name in inner}
+    labels = {name: labels_along(activity, name) for name in inner}
     found = over_slices(of_slice, [activity], [kept], labels)
     return found.rename("sparseness").assign_attrs(units="1", long_name="sparseness")

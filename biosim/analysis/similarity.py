@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.spatial import distance
 
 from biosim.analysis.binning import refuse_large
-from biosim.analysis.slices import over_slices
+from biosim.analysis.slices import labels_along, over_slices, require_dimensions
 from biosim.analysis.spikes import Float64s
 from biosim.errors import AnalysisError
 
@@ -132,7 +132,8 @@ def dissimilarity(
         raise AnalysisError(f"got the metric {metric!r}; expected {known}")
     samples = activity.sizes.get(sample, 0)
     refuse_large(24 * samples**2, "the matrix", "choose fewer samples")
-    labels = activity[sample].values if sample in activity.coords else np.arange(samples)
+    require_dimensions(activity, (sample, neuron))
+    labels = labels_along(activity, sample)
     found = over_slices(
         lambda part: _dissimilarities(part.values.astype(np.float64), metric),
         [activity],

@@ -27,7 +27,8 @@ def over_slices(
             returns a number, or an array with the dimensions of `out`.
         arrays: labelled, read lazily or in memory.
         kept: for each array the dimensions that a slice has.
-        out: dimensions of what the statistic returns -> their labels.
+        out: dimensions of what the statistic returns -> their labels, of `labels_along`; for a
+            dimension without labels, its size.
 
     Returns:
         The other dimensions of the arrays, then those of `out`, float64. A dimension that only
@@ -54,9 +55,10 @@ def over_slices(
             for array, dims in zip(arrays, kept, strict=True)
         ]
         results.append(np.asarray(statistic(*slices), np.float64))
-    labels = out or {}
-    inner = tuple(len(label) for label in labels.values())
-    values = np.stack(results) if results else np.empty((0, *inner))
+    inner = {
+        name: label if isinstance(label, int) else len(label) for name, label in (out or {}).items()
+    }
+    values = np.stack(results) if results else np.empty((0, *inner.values()))
     coords: dict[Hashable, Any] = {
         name: coordinate.variable
         for dim, array in others.items()
@@ -64,10 +66,20 @@ def over_slices(
         if coordinate.dims == (dim,)
     }
     return xr.DataArray(
-        values.reshape(*shape, *inner),
-        {**coords, **{name: (name, np.asarray(label)) for name, label in labels.items()}},
-        (*others, *labels),
+        values.reshape((*shape, *inner.values())),
+        coords
+        | {
+            name: (name, np.asarray(label))
+            for name, label in (out or {}).items()
+            if not isinstance(label, int)
+        },
+        (*others, *inner),
     )
+
+
+def labels_along(array: xr.DataArray, dim: str) -> Any:
+    """Return the labels of a dimension, or its size if it has none."""
+    return array[dim].values if dim in array.coords else array.sizes[dim]
 
 
 def require_dimensions(array: xr.DataArray, dims: Sequence[str]) -> None:

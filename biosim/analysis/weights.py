@@ -266,7 +266,8 @@ def weight_histogram(
 
 
 def _blocks(array: xr.DataArray) -> Iterator[Float64s]:
-    return (band for band in row_bands(array) if band.size)
+    rows = array if array.dims else array.expand_dims("weight")
+    return (band for band in row_bands(rows) if band.size)
 
 
 def _cosine(first: xr.DataArray, second: xr.DataArray) -> float:
