@@ -277,5 +277,6 @@ def _cosine(first: xr.DataArray, second: xr.DataArray) -> float:
         product += float((a * b).sum())
         one += float((a * a).sum())
         two += float((b * b).sum())
-    scale = np.sqrt(one) * np.sqrt(two)
+    # Not the product of two roots: an array has a cosine of exactly 1 with itself.
+    scale = np.sqrt(one * two)
     return float(np.clip(product / scale, -1.0, 1.0)) if scale > 0 else np.nan

@@ -4,6 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from biosim.analysis import interval_histogram, interval_statistics, intervals, spike_columns
 from biosim.errors import AnalysisError
@@ -92,3 +94,30 @@ def test_too_few_spikes_have_no_variation_to_speak_of() -> None:
 def test_edges_that_do_not_increase_are_refused(edges: list[float]) -> None:
     with pytest.raises(AnalysisError, match=r"^got the edges \[.*; expected two or more that inc"):
         interval_histogram(columns(poisson()), edges)
+
+
+@settings(max_examples=40)
+@given(
+    spikes=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), max_size=40, unique=True),
+    part=st.integers(1, 10),
+)
+def test_any_spikes_in_any_parts_have_the_intervals_of_the_naive_loop(
+    spikes: list[tuple[int, int]], part: int
+) -> None:
+    times = np.array([tick * 0.01 for tick, _ in spikes])
+    who = np.array([neuron for _, neuron in spikes], int)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("biosim.analysis.spikes.PART", part)
+        found = interval_statistics(spike_columns(times, who, 1.0, size=4))
+    expected = np.array([naive_cv_lv(np.sort(times[who == neuron])) for neuron in range(4)])
+    np.testing.assert_allclose(found.cv, expected[:, 0], atol=1e-9)
+    np.testing.assert_allclose(found.lv, expected[:, 1], atol=1e-9)
+
+
+def test_populations_beyond_16_bits_are_sorted_as_well() -> None:
+    who = np.tile([3, 65_536 + 3], 3)
+    spikes = spike_columns([0.1, 0.15, 0.2, 0.35, 0.4, 0.95], who, 1.0)
+    found = interval_statistics(spikes, neurons=np.arange(65_540))
+    assert float(found["mean"][3]) == pytest.approx(0.15)
+    assert float(found["mean"][65_539]) == pytest.approx(0.4)
+    assert int(found["count"].sum()) == 4

@@ -114,6 +114,14 @@ def test_it_is_undefined_where_nothing_varies_or_something_is_missing(
     assert np.isnan(statistic(one, activity(40, 0)))
 
 
+def test_two_snapshots_of_one_run_are_of_the_same_samples() -> None:
+    both = xr.concat([activity(seed=k) for k in range(2)], dim="snapshot")
+    both = both.assign_coords(snapshot=[0, 5], sample=np.arange(40) + 7, label=("sample", [1] * 40))
+    found = linear_cka(both[0], both[1])
+    assert float(found) == pytest.approx(float(linear_cka(activity(), activity(seed=1))))
+    assert "sample" in dissimilarity(both).coords
+
+
 def test_a_dissimilarity_is_undefined_only_for_the_sample_that_is() -> None:
     values = activity(5)
     values[2] = 0.1

@@ -95,6 +95,16 @@ def test_a_run_gives_the_same_stretches_as_its_spikes(tmp_path: Path, finished: 
         assert len(few) == begins[-1] == len(times)
 
 
+def test_trains_read_by_neuron_are_those_found_by_scanning(tmp_path: Path) -> None:
+    tree = open_run(recorded(tmp_path))["spikes/I"]
+    asked = ([19, 0, 11], 0.0123, 0.0517)
+    times, begins = spike_trains(tree, *asked).trains()
+    scanned, starts = spike_trains(tree.to_dataset(inherit=False), *asked).trains()
+    np.testing.assert_array_equal(times, scanned)
+    np.testing.assert_array_equal(begins, starts)
+    assert len(times) > 20
+
+
 def test_of_a_run_only_the_windows_asked_for_are_read(tmp_path: Path) -> None:
     view = spike_trains(open_run(recorded(tmp_path))["spikes/E"], start_s=0.02, stop_s=0.03)
     first, last = view._span()

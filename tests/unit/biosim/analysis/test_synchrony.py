@@ -1,5 +1,7 @@
 """The synchrony chi of traces and of spikes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,7 +9,9 @@ import xarray as xr
 from biosim.analysis import spike_synchrony, synchrony
 from biosim.analysis.spikes import spike_columns
 from biosim.errors import AnalysisError
+from biosim.traces import open_run
 from tests.unit.biosim.analysis.trains import columns, poisson
+from tests.unit.biosim.spiking.made_up_run import recorded
 
 
 def traces(values: np.ndarray) -> xr.DataArray:
@@ -47,6 +51,13 @@ def test_it_goes_through_the_other_dimensions() -> None:
     found = synchrony(xr.DataArray(values, dims=("run", "time", "neuron")))
     assert found.dims == ("run",)
     np.testing.assert_allclose(found, [naive(values[0]), np.nan, np.nan])
+
+
+def test_it_goes_on_from_what_a_run_recorded(tmp_path: Path) -> None:
+    tree = open_run(recorded(tmp_path))
+    values = tree["traces/E"].v
+    assert float(synchrony(values)) == pytest.approx(naive(values.values.astype(float)))
+    assert 0 < float(spike_synchrony(tree["spikes/E"], 0.001)) < 1
 
 
 def test_it_is_undefined_where_nothing_varies() -> None:

@@ -41,6 +41,7 @@ def test_rotation_is_the_cosine_distance_to_the_start() -> None:
     flat = weights().values.reshape(4, -1)
     cosines = flat @ flat[0] / np.linalg.norm(flat, axis=1) / np.linalg.norm(flat[0])
     np.testing.assert_allclose(found, 1 - cosines, atol=1e-12)
+    assert float(found[0]) == 0.0
     assert found.snapshot.values.tolist() == [0, 10, 20, 30]
     last = layer_rotation(weights(), start=-1)
     assert float(last[0]) == pytest.approx(float(found[3]))
