@@ -45,6 +45,12 @@ def intervals(
     As long as the spikes are; `interval_histogram` and `interval_statistics` need no memory for
     each of them.
 
+    Args:
+        spikes: of `biosim.open_run` or of `spike_columns`.
+        neurons: that are looked at; by default all that were recorded.
+        start_s: begin of the stretch; by default of the recording.
+        stop_s: end; by default of the recording.
+
     Returns:
         `interval` in seconds, `neuron`, and `time`, of the spike that ends it, in seconds:
         (interval_number) each, in the order of time within about a million spikes and by neuron
@@ -133,7 +139,13 @@ def interval_statistics(
     as equal.
 
     Source: Softky and Koch (1993), Journal of Neuroscience 13, 334-350; Shinomoto, Shima and
-    Tanji (2003), Neural Computation 15, 2823-2842, equation 2.2.
+    Tanji (2003), Neural Computation 15, 2823-2842.
+
+    Args:
+        spikes: of `biosim.open_run` or of `spike_columns`.
+        neurons: that are looked at; by default all that were recorded.
+        start_s: begin of the stretch; by default of the recording.
+        stop_s: end; by default of the recording.
 
     Returns:
         `count` of intervals, `mean` in seconds, `cv` and `lv` without unit: (neuron) each. `mean`

@@ -22,7 +22,7 @@ def match_neurons(
     both agree for most neurons, the networks have learnt the same features.
 
     Source: Li, Yosinski, Clune, Lipson and Hopcroft (2015), "Convergent Learning: Do different
-    neural networks learn the same representations?", arXiv:1511.07543, sections 2 and 3.
+    neural networks learn the same representations?", arXiv:1511.07543.
 
     Args:
         first: (sample, neuron), for example of one run's last snapshot.

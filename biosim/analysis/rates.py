@@ -35,6 +35,12 @@ def mean_rate(
 ) -> xr.DataArray:
     """Return each neuron's number of spikes over the length of the stretch.
 
+    Args:
+        spikes: of `biosim.open_run` or of `spike_columns`.
+        neurons: that are looked at; by default all that were recorded.
+        start_s: begin of the stretch; by default of the recording.
+        stop_s: end; by default of the recording.
+
     Returns:
         Rates in hertz (neuron); 0 for a neuron that did not fire.
 

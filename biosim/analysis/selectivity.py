@@ -69,7 +69,7 @@ def class_selectivity(
     (m_best - m_others) / (m_best + m_others), with m_best the largest of the mean activities by
     label and m_others the mean of the rest.
 
-    Source: Morcos, Barrett, Rabinowitz and Botvinick (2018), ICLR, arXiv:1803.06959, section 2.3.
+    Source: Morcos, Barrett, Rabinowitz and Botvinick (2018), ICLR, arXiv:1803.06959.
 
     Args:
         activity: (..., sample, neuron), not negative: rates, counts, rectified units.

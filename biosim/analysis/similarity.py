@@ -73,7 +73,7 @@ def procrustes_distance(
     by a rotation, a shift and a scale, sqrt(2) for ones at right angles.
 
     Source: Schönemann (1966), Psychometrika 31, 1-10; Williams, Kunz, Kornblith and Linderman
-    (2021), NeurIPS 34, arXiv:2110.14739, section 2.
+    (2021), NeurIPS 34, arXiv:2110.14739.
 
     Args:
         first: (..., sample, neuron).

@@ -25,8 +25,8 @@ def layer_rotation(
     1 - cosine of the angle between all weights of the layer, as one vector, and those at the
     start.
 
-    Source: Carbonnelle and De Vleeschouwer (2018), "Layer rotation: a surprisingly simple
-    indicator of generalization in deep networks?", arXiv:1806.01603, section 2.
+    Source: Carbonnelle and De Vleeschouwer (2018), "Layer rotation: a surprisingly powerful
+    indicator of generalization in deep networks?", arXiv:1806.01603.
 
     Args:
         weights: (snapshot, ...), for example `tree["weights/input-hidden1"].weight` or, of
