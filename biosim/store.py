@@ -15,7 +15,8 @@ and of a spiking run:
     neurons/<population>          gid and parameters [neuron]
     spikes/<population>/by_time   step, id [spike], ordered by both; window_ptr [window_edge]
     spikes/<population>/by_neuron step [spike], ordered by (neuron, step); indptr [neuron_edge]
-    spikes/<population>           recorded [recorded_neuron], if not all neurons are
+    spikes/<population>           recorded [recorded_neuron], if not all neurons are; attribute
+                                  recorded_ticks, [from, until) of each stretch, if not all time
     traces/<population>           <variable> [time, neuron], with both coordinates; time_<variable>
                                   and neuron_<variable> where records of it differ
     weights/<projection>          <variable> [snapshot, synapse], source, target [synapse],
@@ -42,6 +43,9 @@ for each owner of neurons, in `_raw` of their group; `_owners` at the root says 
 has stored it up to which tick. At the end the logs become the arrays above, and go away
 (`biosim.spiking.finalising`); a group is complete once it has the attribute `committed_tick`.
 `biosim.open_run` shows both states alike.
+
+At its end the root's attribute `arrays` lists what there is, so that what goes away is missed.
+Every chunk carries a checksum (`biosim.damage`).
 
 Every array has one writer: the rank that owns what it holds. Groups that several ranks write
 into are made beforehand by rank 0. Arrays of a snapshot are chunked by snapshot, so that a

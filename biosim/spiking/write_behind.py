@@ -91,6 +91,10 @@ class WriteBehind:
         problem: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait until everything is stored, and end the thread."""
         try:
             self.flush()
         finally:

@@ -28,7 +28,7 @@ from tests.unit.biosim.spiking.made_up_run import (
 )
 
 
-def flip(file: Path, at: int = -30) -> None:
+def flip(file: Path, at: int = -6) -> None:
     """Change one bit of a file."""
     content = bytearray(file.read_bytes())
     content[at] ^= 16

@@ -38,12 +38,9 @@ ROOT = Path(__file__).parents[3]
 
 def gone() -> dict[str, object]:
     """A process that is no more."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from biosim.processes import *; print(repr(this_process()))"],
-        capture_output=True, text=True, check=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": "."},
-    )  # fmt: skip
-    found: dict[str, object] = eval(done.stdout)
-    return found
+    child = subprocess.Popen(["true"])
+    child.wait()
+    return processes.this_process() | {"pid": child.pid}
 
 
 @pytest.fixture
