@@ -57,10 +57,20 @@ def begun(out: Path, ranks: int) -> subprocess.Popen[bytes]:
     )
 
 
-def killed(out: Path, ranks: int, numbers: random.Random) -> None:
-    """Start a run and kill one of its processes, the others with it."""
+def killed(out: Path, ranks: int, numbers: random.Random, early: bool) -> None:
+    """Start a run and kill one of its processes, the others with it.
+
+    Args:
+        out: directory of the run.
+        ranks: of the run.
+        numbers: say when, and whom.
+        early: whether at any moment from the start on, else after something is stored.
+    """
     process = begun(out, ranks)
-    time.sleep(numbers.uniform(1.0, 7.0))
+    until = time.monotonic() + LIMIT_S
+    while not early and not (out / "progress.json").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(numbers.uniform(0.0, 4.0))
     found = processes_of(process.pid) if ranks > 1 else {0: process.pid}
     victim = numbers.choice(sorted(found.values())) if found else process.pid
     os.kill(victim, signal.SIGKILL)
@@ -94,8 +104,8 @@ def test_what_is_committed_when_a_run_is_killed_is_what_a_whole_run_has(
 ) -> None:
     numbers = random.Random(ranks)
     runs = [tmp_path / str(attempt) for attempt in range(KILLS)]
-    for out in runs:
-        killed(out, ranks, numbers)
+    for attempt, out in enumerate(runs):
+        killed(out, ranks, numbers, early=attempt % 5 == 4)
     begun_runs = [out for out in runs if (out / "run.zarr/zarr.json").exists()]
     trees = {out: biosim.open_run(out) for out in begun_runs}
     committed = {out: tree.attrs.get("committed_tick", 0) for out, tree in trees.items()}

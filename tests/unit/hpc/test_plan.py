@@ -467,7 +467,7 @@ def test_the_plan_of_spikes_has_a_row_a_rank_and_what_is_assumed(command: Comman
     assert "a network of 2 us and 10 GB/s is assumed" in done.out
     assert len(re.findall(r"^\d +\d+ +[\d,]+ +", done.out, re.M)) == 3
     assert re.search(
-        r"^In its 0.1 s it stores [\\d.]+ KiB of spikes: .* in the end, .* GiB are free here.$",
+        r"^In its 0.1 s it stores [\d.]+ KiB of spikes: .* in the end, .* GiB are free here.$",
         done.out,
         re.M,
     )

@@ -25,7 +25,11 @@ def stores(found: object, rates_hz: dict[int, float] | None = None) -> Stored:
 
 def sizes(store: Path) -> dict[str, int]:
     return {
-        kind: sum(path.stat().st_size for path in (store / kind).rglob("*/c/*") if path.is_file())
+        kind: sum(
+            path.stat().st_size
+            for path in (store / kind).rglob("*")
+            if path.is_file() and "c" in path.parts
+        )
         for kind in ("spikes", "traces", "weights")
     }
 
