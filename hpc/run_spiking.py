@@ -40,6 +40,8 @@ from scenarios.spiking.checking import Checked, check
 from scenarios.spiking.disk import check_disk
 from scenarios.spiking.schema import SpikingScenario
 
+WAITED_SHARE = 0.1
+"""Of the wall time that a run waits for its disk, from which on that is said."""
 SAID_EVERY_S = 1.0
 """Seconds between two updates of `progress.json`."""
 
@@ -182,8 +184,14 @@ class _Run:
             units(machine),
         )
         clock = Clock(ranks)
-        with WriteBehind(sink) as counting.store:
+        with WriteBehind(sink) as behind:
+            counting.store = behind
             build_s, wall_s = self._advance(simulation, clock, ranks)
+        if ranks.rank == 0 and behind.waited_s > max(WAITED_SHARE * wall_s, SAID_EVERY_S):
+            self._watcher.say(
+                f"waited {behind.waited_s:.3g} s of {wall_s:.3g} s for the disk, which takes less "
+                "than is recorded; record less, or store on a faster one"
+            )
         times = clock.gathered()
         if ranks.rank == 0:
             assert self._store is not None

@@ -326,6 +326,6 @@ def _sweep(root: zarr.Group) -> None:
     directory = directory_of(root)
     for left in (*directory.glob(f"*/*/{RAW}"), directory / OWNERS):
         stream = left.parent.relative_to(directory).as_posix()
-        done = left.name == OWNERS or "committed_tick" in root[stream].attrs
+        done = left.name == OWNERS or "committed_tick" in getattr(root.get(stream), "attrs", {})
         if done and left.is_dir() and not (left / "zarr.json").exists():
             shutil.rmtree(left)

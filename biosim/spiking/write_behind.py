@@ -54,7 +54,7 @@ class WriteBehind:
         patience_s: how long to wait for a sink that does nothing.
 
     Attributes:
-        waited_s: how long the run waited for the sink.
+        waited_s: how long the run waited until there was room; a flush counts for nothing.
         most_bytes: most that ever waited to be stored.
 
     Raises:
@@ -153,8 +153,10 @@ class WriteBehind:
 
     def flush(self) -> None:
         """Wait until everything is stored."""
+        waited_s = self.waited_s
         self._hand(self._sink.flush)
         self._wait(lambda: self._held == 0 and not self._jobs)
+        self.waited_s = waited_s
 
     def _hand(self, job: Callable[..., None], *arrays: npt.NDArray[np.generic]) -> None:
         size = JOB_BYTES + sum(array.nbytes for array in arrays)

@@ -116,6 +116,14 @@ def test_a_repair_that_is_killed_while_it_removes_logs_may_be_done_again(
     assert [path for path in killed.rglob("*") if path.name in ("_raw", "_owners")] == []
 
 
+def test_a_run_that_was_killed_while_it_made_its_logs_is_finished(killed: Path) -> None:
+    (killed / "run.zarr/spikes/later/_raw/b0000000000").mkdir(parents=True)
+    repaired(killed)
+    tree = biosim.open_run(killed)
+    assert differences(tree, in_memory(405)) == []
+    assert "later" not in tree["spikes"].children
+
+
 def test_a_run_that_is_still_being_written_is_refused(tmp_path: Path) -> None:
     store = made(tmp_path)
     sink = sink_at(store, shares(1)[0])
