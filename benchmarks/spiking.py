@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[Asked], None]] = {
     "silent": alone.silent,
     "events": alone.events,
     "recording": alone.recording,
+    "streaming": alone.streaming,
     "microcircuit": microcircuit.microcircuit,
 }
 

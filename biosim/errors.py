@@ -1,6 +1,13 @@
 """The errors that a user can mend."""
 
-__all__ = ["BiosimError", "DataError", "DivergedError", "OutputError", "ScenarioError"]
+__all__ = [
+    "AnalysisError",
+    "BiosimError",
+    "DataError",
+    "DivergedError",
+    "OutputError",
+    "ScenarioError",
+]
 
 
 class BiosimError(Exception):
@@ -16,6 +23,10 @@ class BiosimError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(line.strip() for line in message.splitlines() if line.strip()))
+
+
+class AnalysisError(BiosimError):
+    """An analysis is asked of columns that have not the form, or of figures that make no sense."""
 
 
 class DataError(BiosimError):

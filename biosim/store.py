@@ -15,7 +15,8 @@ and of a spiking run:
     neurons/<population>          gid and parameters [neuron]
     spikes/<population>/by_time   step, id [spike], ordered by both; window_ptr [window_edge]
     spikes/<population>/by_neuron step [spike], ordered by (neuron, step); indptr [neuron_edge]
-    spikes/<population>           recorded [recorded_neuron], if not all neurons are
+    spikes/<population>           recorded [recorded_neuron], if not all neurons are; attribute
+                                  recorded_ticks, [from, until) of each stretch, if not all time
     traces/<population>           <variable> [time, neuron], with both coordinates; time_<variable>
                                   and neuron_<variable> where records of it differ
     weights/<projection>          <variable> [snapshot, synapse], source, target [synapse],
@@ -43,6 +44,9 @@ has stored it up to which tick. At the end the logs become the arrays above, and
 (`biosim.spiking.finalising`); a group is complete once it has the attribute `committed_tick`.
 `biosim.open_run` shows both states alike.
 
+At its end the root's attribute `arrays` lists what there is, so that what goes away is missed.
+Every chunk carries a checksum (`biosim.damage`).
+
 Every array has one writer: the rank that owns what it holds. Groups that several ranks write
 into are made beforehand by rank 0. Arrays of a snapshot are chunked by snapshot, so that a
 write never touches a chunk that is already there.
@@ -52,15 +56,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import zarr
+from zarr.codecs import ZstdCodec
 
+from biosim.damage import summed
 from biosim.errors import OutputError
+from biosim.processes import this_process
 
 LAYOUT = "biosim-1"
 STORE = "run.zarr"
@@ -72,6 +80,25 @@ CHUNK_BYTES = 4 << 20
 def flags(names: Sequence[str]) -> dict[str, Any]:
     """Return the CF attributes of a coordinate that numbers these names."""
     return {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Say of what cannot be written that it cannot.
+
+    Args:
+        path: what is written into.
+
+    Raises:
+        OutputError: the system refuses.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise OutputError(
+            f"{path} cannot be written ({problem.strerror or problem}); what was committed before "
+            "stays readable"
+        ) from None
 
 
 class RunStore:
@@ -86,19 +113,28 @@ class RunStore:
         OutputError: the directory cannot be written.
     """
 
-    def __init__(self, path: Path, mode: str = "r+", groups: Sequence[str] = GROUPS) -> None:
+    def __init__(
+        self, path: Path, mode: Literal["w", "r+"] = "r+", groups: Sequence[str] = GROUPS
+    ) -> None:
+        self._path = Path(path)
         try:
-            self._root = zarr.open_group(str(path), mode=mode, zarr_format=3)  # type: ignore[arg-type]
             if mode == "w":
-                self._root.attrs.update(
-                    {
+                # In one write: whoever opens it, after whatever happens, finds all or nothing.
+                self._root = zarr.create_group(
+                    str(path),
+                    overwrite=True,
+                    zarr_format=3,
+                    attributes={
                         "Conventions": f"CF-1.12 {LAYOUT}",
                         "status": "running",
                         "committed_epoch": -1,
-                    }
+                        "process": this_process(),
+                    },
                 )
                 for name in groups:
                     self._root.require_group(name)
+            else:
+                self._root = zarr.open_group(str(path), mode="r+", zarr_format=3)
         except OSError as problem:
             raise OutputError(
                 f"{path} cannot be written ({problem.strerror or problem}); choose another --out"
@@ -106,7 +142,12 @@ class RunStore:
 
     def describe(self, attributes: Mapping[str, Any]) -> None:
         """Add to the attributes of the run."""
-        self._root.attrs.update(attributes)
+        with writing(self._path):
+            self._root.attrs.update(attributes)
+
+    def finish(self, attributes: Mapping[str, Any]) -> None:
+        """Add how the run ended, and the list of its arrays: one that goes away is missed."""
+        self.describe({**attributes, "arrays": list(array_paths(self._path))})
 
     def write(
         self,
@@ -117,16 +158,18 @@ class RunStore:
     ) -> None:
         """Write a whole array, or overwrite one of the same name."""
         array = np.asarray(values)
-        self._root.create_array(
-            name,
-            shape=array.shape,
-            dtype=array.dtype,
-            chunks=_chunks(array.shape, array.dtype.itemsize),
-            dimension_names=dimensions,
-            attributes=dict(attributes or {}),
-            fill_value=_fill(array.dtype),
-            overwrite=True,
-        )[...] = array
+        with writing(self._path):
+            self._root.create_array(
+                name,
+                shape=array.shape,
+                dtype=array.dtype,
+                chunks=_chunks(array.shape, array.dtype.itemsize),
+                compressors=summed(ZstdCodec()),
+                dimension_names=dimensions,
+                attributes=dict(attributes or {}),
+                fill_value=_fill(array.dtype),
+                overwrite=True,
+            )[...] = array
 
     def write_names(self, name: str, names: Sequence[str], dimension: str) -> None:
         """Write a coordinate whose values are names."""
@@ -142,23 +185,27 @@ class RunStore:
     ) -> None:
         """Make an array that `fill` writes row by row; floats are NaN until then."""
         kind = np.dtype(dtype)
-        self._root.create_array(
-            name,
-            shape=shape,
-            dtype=kind,
-            chunks=_chunks(shape, kind.itemsize),
-            dimension_names=dimensions,
-            attributes=dict(attributes or {}),
-            fill_value=_fill(kind),
-        )
+        with writing(self._path):
+            self._root.create_array(
+                name,
+                shape=shape,
+                dtype=kind,
+                chunks=_chunks(shape, kind.itemsize),
+                compressors=summed(ZstdCodec()),
+                dimension_names=dimensions,
+                attributes=dict(attributes or {}),
+                fill_value=_fill(kind),
+            )
 
     def fill(self, name: str, row: int, values: npt.ArrayLike) -> None:
         """Write one row along the first dimension."""
-        self._array(name)[row] = np.asarray(values)
+        with writing(self._path):
+            self._array(name)[row] = np.asarray(values)
 
     def overwrite(self, name: str, values: npt.ArrayLike) -> None:
         """Write all values of an array that is there."""
-        self._array(name)[...] = np.asarray(values)
+        with writing(self._path):
+            self._array(name)[...] = np.asarray(values)
 
     def _array(self, name: str) -> zarr.Array[Any]:
         found = self._root[name]
@@ -167,15 +214,29 @@ class RunStore:
 
     def group(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
         """Make a group, or add to its attributes."""
-        self._root.require_group(name).attrs.update(dict(attributes or {}))
+        with writing(self._path):
+            self._root.require_group(name).attrs.update(dict(attributes or {}))
 
 
 def write_progress(directory: Path, progress: Mapping[str, Any]) -> None:
     """Replace `progress.json` in one step, so that a reader never sees half of it."""
     path = directory / "progress.json"
     beside = directory / ".progress.json"
-    beside.write_text(json.dumps(progress, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    with writing(path):
+        beside.write_text(json.dumps(progress, indent=1) + "\n", encoding="utf-8")
+        os.replace(beside, path)
+
+
+def array_paths(store: Path) -> Iterator[str]:
+    """Yield the paths of all arrays in a store, sorted within each group."""
+    for child in sorted(store.iterdir()):
+        described = child / "zarr.json"
+        if not described.is_file() or child.name.startswith("_"):
+            continue
+        if json.loads(described.read_text(encoding="utf-8"))["node_type"] == "array":
+            yield child.name
+        else:
+            yield from (f"{child.name}/{inner}" for inner in array_paths(child))
 
 
 def _chunks(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import xarray as xr
 import zarr
 import zarr.errors
 
+from biosim.damage import opened
 from biosim.errors import OutputError
 from biosim.spiking.merged import OWNERS, RAW, committed_tick, streams
 from biosim.spiking.unfinished import merged_dataset
@@ -43,27 +44,71 @@ def open_run(path: str | Path) -> xr.DataTree:
     Raises:
         OutputError: there is no run, or it has a layout that this version does not read.
     """
-    path = Path(path)
-    store = path if path.suffix == ".zarr" else path / STORE
-    if not store.is_dir():
-        raise OutputError(f"{path} holds no run: expected a directory with {STORE} in it")
-    try:
-        conventions = str(zarr.open_group(str(store), mode="r").attrs.get("Conventions", ""))
-    except (zarr.errors.BaseZarrError, FileNotFoundError, ValueError, KeyError):
-        raise OutputError(f"{store} is not a Zarr store of a run: it has no root group") from None
-    if LAYOUT not in conventions.split():
-        raise OutputError(
-            f"{store} has the layout {conventions or 'of something else'!r}; "
-            f"this version reads {LAYOUT}"
-        )
+    store = store_of(path)
     try:
         found = {path: _named(dataset) for path, dataset in _datasets(store)}
+    except PermissionError as problem:
+        raise _unreadable(problem) from None
     except (ValueError, LookupError, OSError) as problem:
         raise OutputError(f"{store} is damaged: {problem}") from None
     ticks = [d.attrs["committed_tick"] for d in found.values() if "committed_tick" in d.attrs]
     if ticks:
         found["/"].attrs["committed_tick"] = min(ticks)
     return xr.DataTree.from_dict(dict(sorted(found.items())))
+
+
+def store_of(path: str | Path) -> Path:
+    """Return the store of a run, of a layout that this version reads, with all of its arrays.
+
+    Args:
+        path: the run's directory, or the `run.zarr` in it.
+
+    Raises:
+        OutputError: there is no run, it may not be read, it has another layout, or arrays that
+            it had at its end are missing.
+    """
+    path = Path(path)
+    store = path if path.suffix == ".zarr" else path / STORE
+    try:
+        if not store.is_dir():
+            raise OutputError(f"{path} holds no run: expected a directory with {STORE} in it")
+        attributes = zarr.open_group(str(store), mode="r").attrs.asdict()
+    except PermissionError as problem:
+        raise _unreadable(problem) from None
+    except (zarr.errors.BaseZarrError, FileNotFoundError, ValueError, KeyError):
+        raise OutputError(f"{store} is not a Zarr store of a run: it has no root group") from None
+    _check_layout(store, str(attributes.get("Conventions", "")))
+    listed = attributes.get("arrays", [])
+    assert isinstance(listed, list)
+    missing = [name for name in listed if not (store / str(name) / "zarr.json").is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise OutputError(
+            f"{store} lacks the array {missing[0]!r}{more}, which it had when the run ended; take "
+            "a copy of the run, or run it again"
+        )
+    return store
+
+
+def _check_layout(store: Path, conventions: str) -> None:
+    if LAYOUT in conventions.split():
+        return
+    number = next((w for w in conventions.split() if w.startswith("biosim-")), "")[7:]
+    if number.isdecimal() and int(number) > int(LAYOUT.partition("-")[2]):
+        raise OutputError(
+            f"{store} has the layout 'biosim-{number}', which is newer than {LAYOUT}, the one that "
+            "this version reads; install a newer biosim"
+        )
+    raise OutputError(
+        f"{store} has the layout {conventions or 'of something else'!r}; this version reads "
+        f"{LAYOUT}"
+    )
+
+
+def _unreadable(problem: OSError) -> OutputError:
+    return OutputError(
+        f"{problem.filename} cannot be read ({problem.strerror}); ask its owner for permission"
+    )
 
 
 def spikes_between(tree: xr.DataTree, population: str, start_s: float, stop_s: float) -> xr.Dataset:
@@ -143,9 +188,7 @@ def _datasets(store: Path) -> Iterator[tuple[str, xr.Dataset]]:
 
 
 def _opened(store: Path, path: str) -> xr.Dataset:
-    return _shown(
-        xr.open_dataset(store, engine="zarr", group=path, consolidated=False, chunks=None)
-    )
+    return _shown(opened(store, path))
 
 
 def _shown(stored: xr.Dataset) -> xr.Dataset:

@@ -45,20 +45,16 @@ class CountingSink:
 
     def __init__(self, recording: Recording, sizes: Mapping[str, int]) -> None:
         self.store: Sink = NullSink()
-        self._stored = {record.population: record.neurons for record in recording.spikes}
+        self._stored = {record.population: record for record in recording.spikes}
         # Of each neuron: spikes, its last tick + 1, intervals, their sum and sum of squares.
         self._counts = {name: np.zeros((5, size), dtype=np.int64) for name, size in sizes.items()}
 
     def spikes(self, population: str, ticks: Int64s, neurons: npt.NDArray[np.uint32]) -> None:
         """Count the spikes of a window, and pass on those that are to be stored."""
         _count(self._counts[population], ticks, neurons)
-        if population not in self._stored:
-            return
-        chosen = self._stored[population]
-        if chosen is not None:
-            mine = np.isin(neurons, chosen)
-            ticks, neurons = ticks[mine], neurons[mine]
-        self.store.spikes(population, ticks, neurons)
+        if population in self._stored:
+            chosen = self._stored[population].chosen(ticks, neurons)
+            self.store.spikes(population, *chosen)
 
     def states(
         self, population: str, variable: str, ticks: Int64s, neurons: Int64s, values: Any

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +21,12 @@ from hpc.plan_spiking import SpikePlan, SpikePlanner, SpikeShare
 from scenarios.images.schema import ImagesScenario
 from scenarios.reading import AnyScenario
 from scenarios.scenario import Scenario
+from scenarios.spiking.rates import RATE_HZ
 from scenarios.spiking.schema import SpikingScenario
 from scenarios.tasks.schema import TaskScenario
 
 SHOWN = 16
 """Ranks that have a row of their own; of more there are the least, the mean and the most."""
-
-RATE_HZ = 10.0
-"""Of neurons of which neither the description nor the user says how often they spike."""
 
 Column = tuple[str, npt.NDArray[np.float64], Callable[[float], str]]
 
@@ -158,6 +157,7 @@ def _spiking_text(scenario: SpikingScenario | ImagesScenario, ranks: int, rate_h
             "In a second of biological time, but for neurons, synapses, memory and what is sent "
             "in one window.",
             f"It takes about {_seconds(_slowest(found))} on the rank with most to do.",
+            *_storing_lines(scenario, planner),
             "The exchange stays the smaller part on any number of ranks."
             if larger is None
             else f"The exchange becomes the larger part from {larger:,} ranks on.",
@@ -174,6 +174,24 @@ def _spiking_network(scenario: SpikingScenario | ImagesScenario) -> Network:
     from scenarios.spiking.network import Described
 
     return Described(scenario).network
+
+
+def _storing_lines(
+    scenario: SpikingScenario | ImagesScenario, planner: SpikePlanner
+) -> Sequence[str]:
+    if isinstance(scenario, ImagesScenario):
+        return []
+    from scenarios.spiking.disk import room, stored
+    from scenarios.spiking.memory import gib
+    from scenarios.spiking.network import Described
+
+    described = Described(scenario)
+    found = stored(
+        planner.layout, described.recording, described.ticks, scenario.run.dtype, planner.rates_hz
+    )
+    duration = described.ticks * planner.layout.dt
+    here = gib(room(Path()))
+    return [f"In its {duration:g} s it stores {found.line()}; {here} are free here."]
 
 
 def _mostly_learns(network: Network) -> bool:

@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from biosim.network import Network
 from biosim.simulation import WINDOW
-from biosim.spiking import building
 from biosim.spiking.building import Wires
-from biosim.spiking.description import PoissonSource, Sparse, SpikeList, Spiking
+from biosim.spiking.description import Sparse
 from biosim.spiking.layout import Layout
 from biosim.spiking.numbers import owned_by_all
 from biosim.spiking.packets import HEAD
@@ -26,6 +25,7 @@ from hpc.calibration import ExchangeSpeed, SpikeSpeed
 from hpc.messages import HEAD as MESSAGE_HEAD
 from hpc.messages import WORDS
 from scenarios.spiking.memory import SPARE, other_bytes, synapses_held
+from scenarios.spiking.rates import expected_rate
 
 Floats = npt.NDArray[np.float64]
 
@@ -131,7 +131,7 @@ class SpikePlanner:
         self._speed, self._exchange = speed, exchange
         self._network = network
         self._emitting = list(self.layout.first)
-        self.rates_hz = {i: self._rate(i, rate_hz) for i in self._emitting}
+        self.rates_hz = {i: expected_rate(self.layout, i, rate_hz) for i in self._emitting}
 
     def plan(self, ranks: int) -> SpikePlan:
         """Return what each of so many ranks will need."""
@@ -233,21 +233,6 @@ class SpikePlanner:
             n_pre, n_post = (self._network.populations[i].size for i in (source, target))
             without[source] *= 1.0 - joined(sparse.wiring, n_pre, n_post, owned[target])
         return np.array([1.0 - chance for chance in without.values()])
-
-    def _rate(self, i: int, otherwise_hz: float) -> float:
-        population = self._network.populations[i]
-        model = population.model
-        if isinstance(model, Spiking):
-            return otherwise_hz if self.layout.neurons[i].threshold is not None else 0.0
-        if isinstance(model, SpikeList):
-            ticks = np.asarray(model.ticks)
-            if not len(ticks):
-                return otherwise_hz  # told while it runs
-            return len(ticks) / population.size / ((int(ticks.max()) + 1) * self.layout.dt)
-        assert isinstance(model, PoissonSource)
-        whose = f"population {population.name!r}"
-        rate = float(building.of_neurons(model.rate, "Hz", population, whose, "rate").mean())
-        return rate or otherwise_hz
 
 
 def joined(wiring: object, n_pre: int, n_post: int, here: int) -> float:

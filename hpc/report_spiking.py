@@ -165,7 +165,10 @@ def figures(tree: xr.DataTree) -> dict[str, Any]:
         if stored is not None and name in stored.children:
             spikes = stored.children[name].to_dataset(inherit=False)
             some = spikes.sizes.get("recorded_neuron", size)
-            row["rate"] = (_counts(spikes, edges) / some / np.diff(edges)).tolist()
+            recorded_s = _recorded(spikes, edges)
+            rates = _counts(spikes, edges) / some / np.where(recorded_s, recorded_s, 1.0)
+            # Where nothing was recorded there is no rate; it is not zero.
+            row["rate"] = np.where(recorded_s > 0, rates, None).tolist()
             shown = max(1, round(RASTER_NEURONS * size / neurons))
             every = max(1, size // shown)
             late = spikes_between(tree, str(name), begin_s, end_s)
@@ -182,6 +185,17 @@ def figures(tree: xr.DataTree) -> dict[str, Any]:
         "raster_s": [begin_s, end_s],
         "learnt": [asdict(plot) for plot in plots(tree)],
     }
+
+
+def _recorded(spikes: xr.Dataset, edges: Any) -> Any:
+    """Return the seconds of each bin in which spikes were recorded."""
+    if "recorded_ticks" not in spikes.attrs:
+        return np.diff(edges)
+    found = np.zeros(len(edges) - 1)
+    for stretch in spikes.attrs["recorded_ticks"]:
+        start, stop = (tick * spikes.attrs["dt_s"] for tick in stretch)
+        found += np.clip(np.minimum(stop, edges[1:]) - np.maximum(start, edges[:-1]), 0.0, None)
+    return np.where(found > 1e-9, found, 0.0)
 
 
 def _counts(spikes: xr.Dataset, edges: Any) -> Any:

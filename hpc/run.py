@@ -301,7 +301,7 @@ class _Learner:
         said = {"status": status, "committed_epoch": self._committed}
         if status != "running":
             said |= {"finished": now(), "error": error}
-        self._store.describe(said)
+        (self._store.describe if status == "running" else self._store.finish)(said)
         rate = self._rate()
         left_s = (epochs - epoch) * self._learnt_samples / rate if rate else None
         write_progress(

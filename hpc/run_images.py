@@ -145,7 +145,7 @@ class _Run:
         if self._store is None:
             return
         self._opened.overwrite(f"weights/{LEARNT}/change", self._change)
-        self._opened.describe({"finished": now(), "error": error})
+        self._opened.finish({"finished": now(), "error": error})
         self._say(status)
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,25 +19,29 @@ from typing import Any
 import torch
 
 from biosim.contracts import Ranks
-from biosim.errors import DivergedError
+from biosim.errors import DivergedError, OutputError
 from biosim.ranks import StoppedError
 from biosim.simulation import WINDOW, Simulation
-from biosim.spiking.finalising import finalise
 from biosim.spiking.initial import start_values
 from biosim.spiking.layout import Layout
 from biosim.spiking.machine import Machine
 from biosim.spiking.recording import Recording, SpikeRecord
 from biosim.spiking.spike_store import StoreSink, write_neurons
+from biosim.spiking.write_behind import WriteBehind
 from biosim.store import STORE, RunStore, write_progress
 from hpc.counting import Activity, CountingSink
+from hpc.ending import ended
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher, say_placed
 from hpc.provenance import git_state, host, now, versions
 from hpc.rank_times import Clock, write_times
 from hpc.together import by_first, failing_together, run_together, take_part
 from scenarios.spiking.checking import Checked, check
+from scenarios.spiking.disk import check_disk
 from scenarios.spiking.schema import SpikingScenario
 
+WAITED_SHARE = 0.1
+"""Of the wall time that a run waits for its disk, from which on that is said."""
 SAID_EVERY_S = 1.0
 """Seconds between two updates of `progress.json`."""
 
@@ -113,6 +118,7 @@ def run_spiking(
         # In this thread: equations are parsed here, and ranks find them in the cache.
         began_s = time.perf_counter()
         checked = check(scenario)
+        by_first(take_part(), lambda: check_disk(checked.stores, out))
     run = _Run(scenario, checked, out, overwrite, watcher or Silent(), began_s)
     try:
         result = run_together(scenario.run.pretend_ranks, scenario.run.limit_s, run.of_rank)
@@ -177,12 +183,15 @@ class _Run:
             machine.layout.dt,
             units(machine),
         )
-        counting.store = sink
         clock = Clock(ranks)
-        try:
+        with WriteBehind(sink) as behind:
+            counting.store = behind
             build_s, wall_s = self._advance(simulation, clock, ranks)
-        finally:
-            sink.flush()
+        if ranks.rank == 0 and behind.waited_s > max(WAITED_SHARE * wall_s, SAID_EVERY_S):
+            self._watcher.say(
+                f"waited {behind.waited_s:.3g} s of {wall_s:.3g} s for the disk, which takes less "
+                "than is recorded; record less, or store on a faster one"
+            )
         times = clock.gathered()
         if ranks.rank == 0:
             assert self._store is not None
@@ -213,12 +222,13 @@ class _Run:
         """Merge what was stored and say how it ended; nothing if there is nothing yet."""
         if self._store is None:
             return
-        tick = finalise(self._out / STORE)
         said: dict[str, Any] = {"status": status, "finished": now(), "error": error}
         if result is not None:
             said["result"] = summary(result)
-        self._store.describe(said)
-        self._say(status, tick)
+        tick = ended(self._out / STORE, self._store, said)
+        if tick is not None:
+            with suppress(OutputError):  # of a full disk something else tells
+                self._say(status, tick)
 
     def _advance(self, simulation: Simulation, clock: Clock, ranks: Ranks) -> tuple[float, float]:
         """Return the seconds until the first tick was done, and those of all others."""

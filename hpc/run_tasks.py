@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,15 +21,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from biosim.errors import DivergedError
+from biosim.errors import DivergedError, OutputError
 from biosim.network import Network
 from biosim.ranks import OneRank, StoppedError
 from biosim.simulation import Simulation
-from biosim.spiking.finalising import finalise
-from biosim.spiking.recording import Recording, SpikeRecord
+from biosim.spiking.recording import Recording, Sink, SpikeRecord
 from biosim.spiking.spike_store import StoreSink, write_neurons
+from biosim.spiking.write_behind import WriteBehind
 from biosim.store import STORE, RunStore, write_progress
 from hpc.counting import CountingSink
+from hpc.ending import ended
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher
 from hpc.provenance import git_state, host, now, versions
@@ -295,16 +297,14 @@ class _Run:
             shape = curve.values.shape
             store.allocate(f"learning/{name}", shape, np.float64, curve.dimensions, about)
         sink = StoreSink(self._out / STORE, asked, sizes, owned(machine), task.dt, units(machine))
-        counting.store = sink
         ready_s = time.perf_counter()
-        try:
-            self._keep(sim, sink, 0)
+        with WriteBehind(sink) as counting.store:
+            self._keep(sim, counting.store, 0)
             for tick in task.steps(sim, listener):
-                self._keep(sim, sink, tick)
+                self._keep(sim, counting.store, tick)
                 self._tell(tick, ready_s)
-            sink.commit(task.ticks + 1)  # else the last snapshot would be beyond what is done
-        finally:
-            sink.flush()
+            # Else the last snapshot would be beyond what is done.
+            counting.store.commit(task.ticks + 1)
         seconds = task.ticks * task.dt
         result = SpikingResult(
             path=self._out,
@@ -322,15 +322,16 @@ class _Run:
         """Merge what was stored and say how it ended; nothing if there is nothing yet."""
         if self._store is None:
             return
-        tick = min(finalise(self._out / STORE), self._task.ticks)
         said: dict[str, Any] = {"status": status, "finished": now(), "error": error}
         if result is not None:
             said["result"] = summary(result.network)
             said["found"] = dict(result.found)
-        self._store.describe(said)
-        self._say(status, tick)
+        tick = ended(self._out / STORE, self._store, said)
+        if tick is not None:
+            with suppress(OutputError):  # of a full disk something else tells
+                self._say(status, min(tick, self._task.ticks))
 
-    def _keep(self, sim: Simulation, sink: StoreSink, tick: int) -> None:
+    def _keep(self, sim: Simulation, sink: Sink, tick: int) -> None:
         """Keep the weights as they are, and all curves."""
         assert self._store is not None
         assert sim.machine is not None

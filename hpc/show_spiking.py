@@ -33,7 +33,7 @@ def validity_text(scenario: SpikingScenario) -> str:
         f"{scenario.name} is valid: {len(network.populations)} populations of {needs.neurons:,} "
         f"neurons, {len(network.projections)} projections with about {needs.synapses:,.0f} "
         f"synapses, {checked.described.ticks:,} ticks of {scenario.dt}; needs about "
-        f"{gib(needs.total_bytes)}"
+        f"{gib(needs.total_bytes)}, and stores {checked.stores.line()}"
     )
 
 
@@ -224,4 +224,5 @@ strategy = "auto"                   # or blocks, which is the same: ranks share 
 spikes = true                       # all; or ["E", { population = "I", neurons = [0, 1] }]
 states = [{ population = "E", variables = ["v"], neurons = 3, every = "1 ms" }]
 weights = [{ projection = "learning", every = "50 ms" }]
+# Each of the three may be limited in time: during = [["10 ms", "30 ms"], ["80 ms", "100 ms"]].
 '''

@@ -14,6 +14,8 @@ from benchmarks.peers.sides import SHORT_S, Asked, each, interleaved, median
 EVENT_SIZES = (1_000_000, 10_000_000, 100_000_000)
 SILENT_NEURONS = 1_000_000
 SILENT_S = 10.0
+LONG_S = 160.0
+STATES_S = 10.0
 CLOCKED_S = 0.5
 """Of the clock-driven twin of the silent network, whose cost is the same in every tick."""
 
@@ -132,3 +134,44 @@ def recording(asked: Asked) -> None:
     heads = [stored, silent, "ratio", "bar", "million spikes", "bytes a spike", "bar"]
     print("\nEvery spike of Brunel's network in Zarr, until the store is final, seconds")
     print(table(heads, [row]))
+
+
+def streaming(asked: Asked) -> None:
+    """Print what a run holds while it stores much, and how fast it does."""
+
+    def run(what: str, seconds: float, seed: int) -> Measured:
+        how = ("--seconds", str(seconds))
+        return biosim_script("biosim_streaming", what, *how, threads=asked.threads, seed=seed)
+
+    short, long = "short", "20 times longer"
+    sides = {short: partial(run, "spikes", LONG_S / 20), long: partial(run, "spikes", LONG_S)}
+    found = interleaved(sides, 1)
+    rows = []
+    for phase in ("running", "ending"):
+        ours = [median(found, side, f"{phase}_bytes") for side in (short, long)]
+        times = ours[1] / ours[0] if ours[0] and ours[1] else None
+        kept = verdict(times, bars.LONGER_BYTES, least=False)
+        rows.append([phase, *(shown(one and one / 2**20) for one in ours), shown(times), kept])
+    print(f"\nMemory while {LONG_S / 20:g} and {LONG_S:g} million spikes are stored, MiB")
+    print(table(["phase", short, long, "ratio", "bar"], rows))
+    found = interleaved({"states": partial(run, "states", STATES_S)}, 1)
+    if "states" not in found:
+        return
+    one = found["states"][0]
+    gigabytes = one["raw_bytes"] / 1e9
+    speed, disk = gigabytes / one["streamed_s"], one["disk_bytes_per_s"] / 1e9
+    cells = {
+        "GB": gigabytes,
+        "computed s": one["computed_s"],
+        "of it waiting": one["waited_s"],
+        "on disk s": one["streamed_s"],
+        "GB/s": speed,
+        "disk GB/s": disk,
+        "share": speed / disk,
+        "final s": one["finished_s"],
+        "running MiB": one["running_bytes"] / 2**20,
+        "ending MiB": one["ending_bytes"] / 2**20,
+        "GB in the end": one["stored_bytes"] / 1e9,
+    }
+    print(f"\nA variable of 10,000 neurons at every tick of 0.1 ms, {STATES_S:g} s")
+    print(table(list(cells), [[shown(cell) for cell in cells.values()]]))

@@ -27,6 +27,8 @@ SILENT_SHARE = 0.01
 EVENT_SPREAD = 2.0
 RECORDING_TIMES = 1.1
 STORED_BYTES = 4.2
+LONGER_BYTES = 1.1
+"""Memory of a run 20 times longer, of that of the short one."""
 MICROCIRCUIT_GB = 16.0
 MICROCIRCUIT_TIMES = 3.0
 """Of real time, on two cores."""

@@ -20,6 +20,7 @@ from biosim.simulation import Simulation
 from biosim.spiking.finalising import finalise
 from biosim.spiking.recording import NullSink, Recording, SpikeRecord
 from biosim.spiking.spike_store import StoreSink
+from biosim.spiking.write_behind import WriteBehind
 from biosim.store import STORE, RunStore
 
 
@@ -32,17 +33,17 @@ def simulate(network: Network, ticks: int, seed: int, threads: int, store: Path 
     """Return the seconds of all ticks but the first."""
     sizes = {population.name: population.size for population in network.populations}
     recording = Recording(spikes=tuple(SpikeRecord(name) for name in sizes if store is not None))
-    sink: NullSink | StoreSink = NullSink()
+    sink: NullSink | WriteBehind = NullSink()
     if store is not None:
         RunStore(store, "w")
         owned = {name: (0, size) for name, size in sizes.items()}
-        sink = StoreSink(store, recording, sizes, owned, network.dt)
+        sink = WriteBehind(StoreSink(store, recording, sizes, owned, network.dt))
     simulation = Simulation(network, seed=seed, threads=threads, recording=recording, sink=sink)
     simulation.run_to(1)
     began = time.perf_counter()
     simulation.run_to(ticks)
-    if isinstance(sink, StoreSink):
-        sink.flush()
+    if isinstance(sink, WriteBehind):
+        sink.close()
         finalise(store or "")
     return time.perf_counter() - began
 

@@ -20,7 +20,8 @@ import numpy.typing as npt
 import zarr
 from zarr.codecs import BloscCodec
 
-from biosim.errors import OutputError
+from biosim.damage import summed
+from biosim.store import writing
 
 NEVER = int(np.iinfo(np.int64).max)
 ENDLESS = 1 << 40
@@ -57,7 +58,7 @@ class AppendLog:
                 shape=(ENDLESS, *beside),
                 chunks=(rows, *(min(w, max(256, CHUNK_VALUES // rows)) for w in beside)),
                 dtype=dtype,
-                compressors=FAST,
+                compressors=summed(FAST),
                 fill_value=NEVER if name == "step" else 0,
                 overwrite=True,
             )
@@ -117,10 +118,6 @@ class AppendLog:
         self._dirty = False
 
     def _write(self, name: str, values: npt.NDArray[Any]) -> None:
-        try:
+        assert len(values) % self._rows == 0, "only whole chunks are written, each by one writer"
+        with writing(str(self._arrays[name].store_path).removeprefix("file://")):
             self._arrays[name][self._whole : self._whole + len(values)] = values
-        except OSError as problem:
-            raise OutputError(
-                f"{self._arrays[name].store_path} cannot be written "
-                f"({problem.strerror or problem}); what was committed before stays readable"
-            ) from None

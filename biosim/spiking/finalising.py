@@ -9,6 +9,7 @@ Memory is bounded: spikes are merged a shard at a time, and sorted by neuron in 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ import zarr.errors
 from numba import njit
 from zarr.codecs import BloscCodec
 
+from biosim.damage import summed
 from biosim.errors import OutputError
 from biosim.spiking.append_log import AppendLog
 from biosim.spiking.merged import (
@@ -32,6 +34,7 @@ from biosim.spiking.merged import (
     MergedSpikes,
     array_of,
     committed_tick,
+    directory_of,
     row_logs,
     spike_logs,
     streams,
@@ -67,10 +70,11 @@ def finalise(path: str | Path) -> int:
         root = zarr.open_group(str(path), mode="r+", zarr_format=3)
     except (OSError, zarr.errors.BaseZarrError) as problem:
         raise OutputError(f"{path} cannot be written ({problem}); expected a run.zarr") from None
-    committed = committed_tick(root)
-    if committed is None:
-        return 0
     try:
+        _sweep(root)
+        committed = committed_tick(root)
+        if committed is None:
+            return 0
         for name, stream in streams(root).items():
             if "committed_tick" not in stream.attrs:
                 build = _spikes if name.startswith("spikes/") else _rows
@@ -99,7 +103,8 @@ def _spikes(stream: zarr.Group, committed: int) -> dict[str, Any]:
     for start in range(0, total, SHARD):
         stop = min(start + SHARD, total)
         steps, ids = merged.read(start, stop)
-        step[start:stop], neuron[start:stop] = steps, ids
+        _put(step, steps, start)
+        _put(neuron, ids, start)
         counts += np.bincount(ids, minlength=size)
         if total <= BUCKET:
             held.append((steps, ids))
@@ -128,9 +133,9 @@ def _spikes(stream: zarr.Group, committed: int) -> dict[str, Any]:
     for part in _by_neuron(stream, parts, ends):
         rest = np.concatenate([rest, part])
         whole = len(rest) // SHARD * SHARD
-        sorted_step[at : at + whole] = rest[:whole]
+        _put(sorted_step, rest[:whole], at)
         rest, at = rest[whole:], at + whole
-    sorted_step[at:] = rest
+    _put(sorted_step, rest, at)
     recorded = merged.recorded
     if recorded is not None:
         _whole(stream, "recorded", recorded.read(slice(None)), "recorded_neuron", {})
@@ -216,7 +221,7 @@ def _rows(stream: zarr.Group, committed: int) -> dict[str, Any]:
             chunks=grid.chunk,
             shards=grid.shard,
             dtype=merged.values.dtype,
-            compressors=VALUES,
+            compressors=summed(VALUES),
             dimension_names=(along, across),
             attributes={"units": merged.attributes["units"], "long_name": variable},
             overwrite=True,
@@ -227,7 +232,7 @@ def _rows(stream: zarr.Group, committed: int) -> dict[str, Any]:
         for row in range(0, rows, height):
             for column in range(0, columns, band):
                 part = slice(row, row + height), slice(column, column + band)
-                array[part] = merged.values.read(*part)
+                _put(array, merged.values.read(*part), row, column)
         when = time_attributes(dt_s, "time of the sample")
         name = "snapshot_step" if snapshots else along
         _whole(stream, name, merged.steps, along, when)
@@ -263,7 +268,7 @@ def _columns(stream: zarr.Group, name: str, dimension: str, beside: Beside) -> N
     array = _events(stream, name, count, beside.dtype, VALUES, {}, dimension)
     for start in range(0, count, SHARD):
         part = slice(start, start + SHARD)
-        array[part] = beside.read(part)
+        _put(array, beside.read(part), start)
 
 
 def _events(
@@ -282,7 +287,7 @@ def _events(
         chunks=(min(CHUNK, max(1, count)),),
         shards=(SHARD,) if count > CHUNK else None,
         dtype=dtype,
-        compressors=codec,
+        compressors=summed(codec),
         dimension_names=(dimension,),
         attributes=attributes,
         overwrite=True,
@@ -297,4 +302,30 @@ def _whole(
     attributes: dict[str, Any],
 ) -> None:
     array = _events(stream, name, len(values), values.dtype, STEPS, attributes, dimension)
-    array[:] = values
+    _put(array, values, 0)
+
+
+def _put(array: zarr.Array[Any], values: npt.NDArray[Any], *start: int) -> None:
+    """Write whole shards from there on: a part of one would lose what another writer puts there.
+
+    Args:
+        array: of any shape.
+        values: of as many dimensions.
+        start: position of the first value.
+    """
+    shard = array.shards or array.chunks
+    for at, count, size, length in zip(start, values.shape, shard, array.shape, strict=True):
+        whole = at % size == 0 and (count % size == 0 or at + count == length)
+        assert whole, f"{array.path}: {count} values from {at} on are no whole shards of {size}"
+    if values.size:
+        array[tuple(slice(a, a + n) for a, n in zip(start, values.shape, strict=True))] = values
+
+
+def _sweep(root: zarr.Group) -> None:
+    """Remove what is left of logs where removing them was killed."""
+    directory = directory_of(root)
+    for left in (*directory.glob(f"*/*/{RAW}"), directory / OWNERS):
+        stream = left.parent.relative_to(directory).as_posix()
+        done = left.name == OWNERS or "committed_tick" in getattr(root.get(stream), "attrs", {})
+        if done and left.is_dir() and not (left / "zarr.json").exists():
+            shutil.rmtree(left)

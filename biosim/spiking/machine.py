@@ -389,10 +389,7 @@ class Machine:
             first, size = self.layout.first[i], network.populations[i].size
             mine = (numbers >= first) & (numbers < first + size)
             neurons = (numbers[mine] - first).astype(np.uint32)
-            at = ticks[mine]
-            if record.neurons is not None:
-                chosen = np.isin(neurons, record.neurons)
-                neurons, at = neurons[chosen], at[chosen]
+            at, neurons = record.chosen(ticks[mine], neurons)
             order = slice(None) if self._ordered else np.lexsort((neurons, at))
             self._sink.spikes(record.population, at[order], neurons[order])
         self._sink.commit(until)

@@ -8,12 +8,15 @@ for, except the positions of windows and the ticks of samples.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import zarr
+from zarr.storage import LocalStore
 
+from biosim.damage import named
 from biosim.errors import OutputError
 from biosim.spiking.append_log import NEVER
 
@@ -69,7 +72,7 @@ class MergedSpikes:
         whole = committed // WINDOW_TICKS
         self._pointers: list[Int64s] = []
         for log, step in zip(logs, self._steps, strict=True):
-            pointers = np.asarray(array_of(log, "window_ptr")[: whole + 1]).astype(np.int64)
+            pointers = _read(array_of(log, "window_ptr"), slice(0, whole + 1)).astype(np.int64)
             if committed % WINDOW_TICKS:
                 pointers = np.append(pointers, _rows_before(step, committed, int(pointers[-1])))
             self._pointers.append(pointers)
@@ -93,8 +96,8 @@ class MergedSpikes:
         steps, ids = [], []
         for step, neuron, pointers in zip(self._steps, self._ids, self._pointers, strict=True):
             at = slice(int(pointers[first]), int(pointers[last]))
-            steps.append(np.asarray(step[at]))
-            ids.append(np.asarray(neuron[at]))
+            steps.append(_read(step, at))
+            ids.append(_read(neuron, at))
             if steps[-1].size and steps[-1][-1] == NEVER:
                 raise OutputError(
                     f"{step.store_path} lacks spikes that were committed: it is damaged, or the "
@@ -132,7 +135,7 @@ class Beside:
         for part, lo, hi in zip(self._parts, self._edges[:-1], self._edges[1:], strict=True):
             columns = slice(max(start, int(lo)) - int(lo), min(stop, int(hi)) - int(lo))
             if columns.start < columns.stop or lo == 0:
-                found.append(np.asarray(part[(*rows, columns)]))
+                found.append(_read(part, *rows, columns))
         return np.concatenate(found, axis=-1)
 
 
@@ -206,9 +209,23 @@ def time_attributes(dt_s: float, long_name: str) -> dict[str, Any]:
 
 
 def _groups(group: zarr.Group, path: str) -> list[tuple[str, zarr.Group]]:
+    """Return the groups in a group, by name.
+
+    What was killed while it was written leaves files and directories that are neither group nor
+    array; zarr's own listing warns of them.
+    """
     found = group[path]
     assert isinstance(found, zarr.Group)
-    return sorted(found.groups(), key=lambda item: item[0])
+    inside = ((path.parent.name, path) for path in directory_of(found).glob("*/zarr.json"))
+    members = ((name, found.get(name)) for name, _ in sorted(inside))
+    return [(name, member) for name, member in members if isinstance(member, zarr.Group)]
+
+
+def directory_of(group: zarr.Group) -> Path:
+    """Return the directory of a group."""
+    store = group.store
+    assert isinstance(store, LocalStore), "runs are stored in directories"
+    return Path(store.root) / group.path
 
 
 def _logs(stream: zarr.Group, path: str, last: str) -> list[zarr.Group]:
@@ -225,7 +242,7 @@ def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
 
 def _steps(log: zarr.Group, end: int) -> Int64s:
     step = array_of(log, "step")
-    return np.asarray(step[: _rows_before(step, end, 0)])
+    return _read(step, slice(0, _rows_before(step, end, 0)))
 
 
 def _rows_before(step: zarr.Array[Any], tick: int, start: int) -> int:
@@ -233,6 +250,11 @@ def _rows_before(step: zarr.Array[Any], tick: int, start: int) -> int:
     size = step.chunks[0]
     while True:
         stop = (start // size + 1) * size
-        start += int(np.searchsorted(np.asarray(step[start:stop]), tick))
+        start += int(np.searchsorted(_read(step, slice(start, stop)), tick))
         if start < stop:
             return start
+
+
+def _read(array: zarr.Array[Any], *part: slice) -> npt.NDArray[Any]:
+    with named(array, *part):
+        return np.asarray(array[part])

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biosim.errors import BiosimError
+from biosim.spiking.periods import ALWAYS, Periods
 
 Int64s = npt.NDArray[np.int64]
 UInt32s = npt.NDArray[np.uint32]
@@ -34,10 +35,12 @@ class SpikeRecord:
     Args:
         population: its name.
         neurons: (k,) indices of those to record, in any order; None for all.
+        during: when.
     """
 
     population: str
     neurons: npt.ArrayLike | None = None
+    during: Periods = ALWAYS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "neurons", _sorted(self.neurons, self.population))
@@ -45,6 +48,16 @@ class SpikeRecord:
     def owned(self, lo: int, hi: int) -> Int64s:
         """Return the recorded neurons in [lo, hi): (n,), increasing."""
         return _between(self.neurons, lo, hi)
+
+    def chosen(self, ticks: Int64s, neurons: UInt32s) -> tuple[Int64s, UInt32s]:
+        """Return those of a population's spikes that are recorded: (n,) each, in their order."""
+        if self.neurons is not None:
+            mine = np.isin(neurons, self.neurons)
+            ticks, neurons = ticks[mine], neurons[mine]
+        if len(self.during):
+            now = self.during.within(ticks)
+            ticks, neurons = ticks[now], neurons[now]
+        return ticks, neurons
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +71,14 @@ class StateRecord:
         variables: states, parameters or subexpressions of its equations.
         neurons: (k,) indices of those to record, in any order; None for all.
         every: ticks between two samples, at least 1.
+        during: when; samples stay at the same ticks.
     """
 
     population: str
     variables: tuple[str, ...]
     neurons: npt.ArrayLike | None = None
     every: int = 1
+    during: Periods = ALWAYS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "neurons", _sorted(self.neurons, self.population))
@@ -83,10 +98,12 @@ class WeightRecord:
     Args:
         projection: its name.
         every: ticks between two snapshots, at least 1.
+        during: when; a snapshot at the end of a stretch belongs to it.
     """
 
     projection: str
     every: int
+    during: Periods = ALWAYS
 
 
 @dataclass(frozen=True)

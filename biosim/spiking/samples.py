@@ -11,6 +11,9 @@ from biosim.spiking.layout import Layout
 from biosim.spiking.recording import Recording, Sink, StateRecord
 from biosim.spiking.shard import Arrays, Shard
 
+LATER = 1 << 61
+"""Ticks from one sample to the next where none is wanted."""
+
 
 class Samples:
     """What the threads of a rank read of their neurons.
@@ -49,8 +52,10 @@ class Samples:
     def begin(self, window: Window) -> None:
         """Make room for the samples of a window."""
         for arrays in self.arrays:
-            for made in arrays:
-                every = made["every"]
+            for (record, _), made in zip(self._wanted, arrays, strict=True):
+                # Where nothing is recorded nothing is due: the program takes no sample.
+                every = record.every if record.during.touch(window) else LATER
+                made["every"] = every
                 made["first"] = -(-window.start // every) * every
                 rows = max(0, -(-(window.end - made["first"]) // every))
                 made["out"] = np.empty((rows, len(made["chosen"])), dtype=self._kind)
@@ -59,11 +64,14 @@ class Samples:
         """Give the samples of the window to the sink."""
         for s, (record, variable) in enumerate(self._wanted):
             made = [arrays[s] for arrays in self.arrays]
-            ticks = np.arange(made[0]["first"], window.end, record.every, dtype=np.int64)
+            ticks = np.arange(made[0]["first"], window.end, made[0]["every"], dtype=np.int64)
             neurons = np.concatenate(self._neurons[s])
             if len(neurons) and len(ticks):
                 # A run that stops within the window has fewer.
                 values = np.hstack([part["out"][: len(ticks)] for part in made])
+                if len(record.during):
+                    now = record.during.within(ticks)
+                    ticks, values = ticks[now], values[now]
                 sink.states(record.population, variable, ticks, neurons, values)
 
     def _check(self, layout: Layout, i: int, record: StateRecord, variable: str) -> None:

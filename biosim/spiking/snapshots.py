@@ -52,14 +52,17 @@ class Snapshots:
         """Return the ticks within a window before which a snapshot is due."""
         return {
             tick
-            for every in {record.every for record in self._records}
-            for tick in range((window.start // every + 1) * every, window.end, every)
+            for record in self._records
+            for tick in range(
+                (window.start // record.every + 1) * record.every, window.end, record.every
+            )
+            if record.during.holds(tick)
         }
 
     def hand_over(self, tick: int, sink: Sink) -> None:
         """Give the snapshots that are due at the end of a piece."""
         for record in self._records:
-            if tick % record.every == 0:
+            if tick % record.every == 0 and record.during.holds(tick):
                 self._hand_over(record, tick, sink)
 
     def _hand_over(self, record: WeightRecord, tick: int, sink: Sink) -> None:

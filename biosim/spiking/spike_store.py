@@ -1,13 +1,15 @@
 """Streaming what a spiking run records into the run's store.
 
 Every owner of neurons has a `StoreSink`, which appends to logs of its own (why: see
-`biosim.spiking.append_log`) and now and then commits. When all owners are done, or after a run
+`biosim.spiking.append_log`) and now and then commits; `biosim.spiking.write_behind` lets it do so
+in a thread. When all owners are done, or after a run
 was killed, `finalise` merges the logs into the arrays that `biosim.store` describes and removes
 them. Until then `biosim.open_run` reads the logs.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,10 +21,11 @@ import zarr
 import zarr.errors
 
 from biosim.errors import OutputError
+from biosim.processes import this_process
 from biosim.spiking.append_log import CHUNK_VALUES, AppendLog
 from biosim.spiking.merged import OWNERS, RAW, WINDOW_TICKS
 from biosim.spiking.recording import Int64s, Recording, SpikeRecord, UInt32s, Values
-from biosim.store import RunStore
+from biosim.store import RunStore, writing
 
 ROW_BUFFER_BYTES = 8 << 20
 ROWS_MOST = 1 << 14
@@ -47,7 +50,8 @@ class StoreSink:
         commit_every_s: seconds between two commits, more where a commit takes long.
 
     Raises:
-        OutputError: the store is not there, cannot be written or holds a run that is over.
+        OutputError: the store is not there, cannot be written, holds a run that is over, or the
+            logs of these neurons have a writer.
     """
 
     def __init__(
@@ -78,25 +82,41 @@ class StoreSink:
         self._every_s = commit_every_s
         self._due_s = time.monotonic() + commit_every_s
         self._tick = 0
+        self._path = Path(path)
         self._rows: dict[tuple[str, str], AppendLog] = {}
-        here = {name: span for name, span in owned.items() if span[0] < span[1]}
-        self._spikes = {
-            record.population: self._spike_log(record, *here[record.population], sizes)
-            for record in recording.spikes
-            if record.population in here
-        }
+        self._spikes: dict[str, _SpikeLog] = {}
         self._owner: zarr.Group | None = None
+        here = {name: span for name, span in owned.items() if span[0] < span[1]}
         if here:
-            # Made last: a reader believes nothing before it knows of every owner.
-            first = next(iter(here))
-            self._owner = self._root.create_group(
-                f"{OWNERS}/{list(sizes).index(first):04}-{_log_name(here[first][0])}",
-                attributes={
-                    "committed_tick": 0,
-                    "owned": {name: [lo, hi, sizes[name]] for name, (lo, hi) in here.items()},
-                },
-                overwrite=True,
-            )
+            with writing(path):
+                self._begin(here, sizes)
+
+    def _begin(self, here: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]) -> None:
+        """Claim the logs of what is owned, and make them."""
+        first = next(iter(here))
+        name = f"{OWNERS}/{list(sizes).index(first):04}-{_log_name(here[first][0])}"
+        try:
+            # Of two who come at once, one makes it; a shard with two writers loses data.
+            (self._path / name).mkdir(parents=True)
+        except FileExistsError:
+            raise OutputError(
+                f"{self._path} has a writer for the neurons of {first!r} from {here[first][0]} on; "
+                "run into an empty directory"
+            ) from None
+        for record in self._recording.spikes:
+            if record.population in here:
+                self._spikes[record.population] = self._spike_log(
+                    record, *here[record.population], sizes
+                )
+        # Made last: a reader believes nothing before it knows of every owner.
+        self._owner = self._root.create_group(
+            name,
+            attributes={
+                "committed_tick": 0,
+                "owned": {name: [lo, hi, sizes[name]] for name, (lo, hi) in here.items()},
+                "process": this_process(),
+            },
+        )
 
     @property
     def buffer_bytes(self) -> int:
@@ -174,22 +194,27 @@ class StoreSink:
         for rows in self._rows.values():
             rows.flush()
         if self._owner is not None:
-            try:
+            with writing(self._path):
                 self._owner.attrs["committed_tick"] = self._tick
-            except OSError as problem:
-                raise OutputError(
-                    f"{self._owner.store_path} cannot be written "
-                    f"({problem.strerror or problem}); what was committed before stays readable"
-                ) from None
         ended = time.monotonic()
         self._due_s = ended + max(self._every_s, (ended - began) / COMMIT_SHARE)
+
+    def beat(self) -> None:
+        """Show that this process lives, to who cannot ask for it by its number."""
+        if self._owner is not None:
+            with writing(self._path):
+                os.utime(self._path / self._owner.path / "zarr.json")
 
     def _spike_log(
         self, record: SpikeRecord, lo: int, hi: int, sizes: Mapping[str, int]
     ) -> _SpikeLog:
+        attributes: dict[str, Any] = {"size": sizes[record.population], "dt_s": self._dt_s}
+        if record.during.stretches is not None:
+            # Else no spikes and no recording would look alike.
+            attributes["recorded_ticks"] = [list(each) for each in record.during.stretches]
         group = self._root.create_group(
             f"spikes/{record.population}/{RAW}/{_log_name(lo)}",
-            attributes={"size": sizes[record.population], "dt_s": self._dt_s},
+            attributes=attributes,
             overwrite=True,
         )
         if record.neurons is not None:
@@ -197,6 +222,18 @@ class StoreSink:
         return _SpikeLog(group)
 
     def _row_log(
+        self,
+        stream: str,
+        variable: str,
+        units: str,
+        dtype: npt.DTypeLike,
+        columns: Mapping[str, npt.NDArray[Any]],
+        dimensions: tuple[str, str],
+    ) -> AppendLog:
+        with writing(self._path):
+            return self._made_row_log(stream, variable, units, dtype, columns, dimensions)
+
+    def _made_row_log(
         self,
         stream: str,
         variable: str,
@@ -237,8 +274,9 @@ class StoreSink:
             same = first.neurons is mine.neurons
         else:
             same = np.array_equal(first.neurons, mine.neurons)
+        alike = mine.every == first.every and mine.during == first.during
         return (
-            "time" if mine.every == first.every else f"time_{variable}",
+            "time" if alike else f"time_{variable}",
             "neuron" if same else f"neuron_{variable}",
         )
 

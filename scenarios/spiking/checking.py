@@ -17,6 +17,7 @@ from biosim.spiking.samples import Samples
 from biosim.spiking.shard import Shard
 from biosim.spiking.synapses import greatest_effect
 from biosim.wiring.values import Amount
+from scenarios.spiking.disk import Stored, stored
 from scenarios.spiking.memory import Estimate, check_memory, estimate
 from scenarios.spiking.network import Described
 from scenarios.spiking.places import placed
@@ -33,10 +34,12 @@ class Checked:
     Args:
         described: its network, what is recorded, how many ticks.
         needs: what it is expected to need.
+        stores: what it is expected to store.
     """
 
     described: Described
     needs: Estimate
+    stores: Stored
 
 
 def check(scenario: SpikingScenario) -> Checked:
@@ -63,7 +66,8 @@ def check(scenario: SpikingScenario) -> Checked:
         _check_snapshots(layout, described)
     except BiosimError as problem:
         raise ScenarioError(f"record: {problem}") from None
-    return Checked(described, needs)
+    stores = stored(layout, described.recording, described.ticks, run.dtype)
+    return Checked(described, needs, stores)
 
 
 def tried(

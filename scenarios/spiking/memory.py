@@ -153,6 +153,8 @@ def available_bytes() -> float | None:
 
 def gib(size: float) -> str:
     """Return a size as text."""
+    if size < 2**20:
+        return f"{size / 2**10:.1f} KiB"
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 

@@ -18,6 +18,7 @@ from biosim.spiking.description import (
     StepCurrent,
     Stimulus,
 )
+from biosim.spiking.periods import ALWAYS, PeriodError, Periods
 from biosim.spiking.recording import Recording, SpikeRecord, StateRecord, WeightRecord
 from scenarios.complaints import nearest
 from scenarios.spiking.places import placed
@@ -29,6 +30,8 @@ from scenarios.spiking.schema import (
     ProjectionTable,
     SpikesOf,
     SpikingScenario,
+    StatesOf,
+    WeightsOf,
 )
 from scenarios.spiking.spike_lists import spike_list
 from scenarios.spiking.values import Values, tidy
@@ -222,10 +225,16 @@ class Described:
                 for name, table in self.tables.items()
                 if table == f"projections.{snapshots.projection}"
             ]
-            weights += [WeightRecord(n, every) for n in of_table or [snapshots.projection]]
+            during = self._during(snapshots, f"weights.{snapshots.projection}")
+            names = of_table or [snapshots.projection]
+            weights += [WeightRecord(name, every, during) for name in names]
         return Recording(
             spikes=tuple(
-                SpikeRecord(each.population, self._chosen(each.neurons, each.population))
+                SpikeRecord(
+                    each.population,
+                    self._chosen(each.neurons, each.population),
+                    self._during(each, f"spikes.{each.population}"),
+                )
                 for each in asked
             ),
             states=tuple(
@@ -236,11 +245,31 @@ class Described:
                     1
                     if each.every is None
                     else values.ticks(each.every, f"record.states.{each.population}", "every"),
+                    self._during(each, f"states.{each.population}"),
                 )
                 for each in record.states
             ),
             weights=tuple(weights),
         )
+
+    def _during(self, asked: SpikesOf | StatesOf | WeightsOf, place: str) -> Periods:
+        if asked.during is None:
+            return ALWAYS
+        place = f"record.{place}"
+        edges = [
+            self._values.ticks(edge, place, "during", least=0, most=LATEST)
+            for stretch in asked.during
+            for edge in stretch
+        ]
+        if max(edges[::2]) >= self.ticks:
+            raise ScenarioError(
+                f"{place}.during: got {[list(each) for each in asked.during]}, of which one begins "
+                f"beyond the run; it takes {self._scenario.run.duration}"
+            )
+        try:
+            return Periods(tuple(zip(edges[::2], edges[1::2], strict=True)))
+        except PeriodError as problem:
+            raise ScenarioError(f"{place}.during: {problem}") from None
 
     def _chosen(self, neurons: int | Sequence[int] | None, population: str) -> Any:
         if isinstance(neurons, int):

@@ -254,6 +254,7 @@ class SpikingRun(Table):
     limit_s: float = Field(600.0, gt=0, description="seconds a rank waits for the others")
 
 
+Stretches = Annotated[tuple[tuple[str, str], ...], Field(min_length=1)]
 Some = Annotated[int, Field(ge=1)] | tuple[Index, ...]
 
 
@@ -262,6 +263,7 @@ class SpikesOf(Table):
 
     population: str = Field(description="its name")
     neurons: Some | None = Field(None, description="the first so many, or a list; all")
+    during: Stretches | None = Field(None, description="[from, until] of each; all the time")
 
 
 class StatesOf(Table):
@@ -271,6 +273,7 @@ class StatesOf(Table):
     variables: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="their names")
     neurons: Some | None = Field(None, description="the first so many, or a list; all")
     every: str | None = Field(None, description="time between samples; a tick")
+    during: Stretches | None = Field(None, description="[from, until] of each; all the time")
 
 
 class WeightsOf(Table):
@@ -278,6 +281,7 @@ class WeightsOf(Table):
 
     projection: str = Field(description="its name")
     every: str = Field("100 ms", description="time between snapshots")
+    during: Stretches | None = Field(None, description="[from, until] of each; all the time")
 
 
 class SpikingRecord(Table):

@@ -60,12 +60,26 @@ def test_the_python_of_the_readme_runs_in_ten_lines(
 
 
 def test_the_spiking_python_of_the_readme_learns(capsys: pytest.CaptureFixture[str]) -> None:
-    (block,) = blocks("python")[1:]
+    block = blocks("python")[1]
     found: dict[str, Any] = {}
     exec(compile(block, str(README), "exec"), found)
     assert "spikes in a second" in capsys.readouterr().out
     weights = found["sink"].weights["noise-E"].values["w"].mean(axis=1)
     assert weights[-1] > 1.01 * weights[0]
+
+
+def test_the_analysis_of_the_readme_runs_on_what_it_stored_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layers, _, block = blocks("python")
+    monkeypatch.chdir(tmp_path)
+    (cuba,) = (words for words in biosim_lines() if words[-1] == "runs/cuba")
+    biosim(monkeypatch, cuba)
+    for shown_code in (layers, block):
+        exec(compile(shown_code, str(README), "exec"), {})
+    shown = capsys.readouterr().out
+    assert "mean rate" in shown
+    assert "CKA to the start 0." in shown
 
 
 def test_the_commands_of_the_readme_run_in_their_order(

@@ -65,6 +65,7 @@ def test_validating_says_how_large_the_network_is_and_runs_nothing(command: Comm
     assert done.code == 0, done.err
     assert "small is valid: 1 populations of 20 neurons, 1 projections with about 40" in done.out
     assert "1,000 ticks of 0.1 ms" in done.out
+    assert "and stores 0.1 KiB of spikes: 0.1 KiB in the end, and 0.3 KiB on the way" in done.out
     assert command.files() == {"small.toml"}
 
 
@@ -110,6 +111,27 @@ def test_traces_info_lists_what_a_run_stored(command: Command) -> None:
     assert re.search(r"^scenario +small, seed 0$", done.out, re.MULTILINE)
     assert re.search(r"^neurons +E 20$", done.out, re.MULTILINE)
     assert re.search(r"^spikes/E/time +spike \d+ +float64 +[\d,]+$", done.out, re.MULTILINE)
+
+
+def test_traces_repair_finishes_what_needs_it_and_refuses_what_is_no_run(command: Command) -> None:
+    command("run", "small.toml", "--out", "there")
+    done = command("traces", "repair", "there")
+    assert (done.code, done.out) == (0, "there needs no repair: its status is complete\n")
+    done = command("traces", "repair", "nowhere")
+    assert done.code == 2
+    assert done.err == "biosim: nowhere holds no run: expected a directory with run.zarr in it\n"
+
+
+def test_what_is_damaged_is_one_line_for_every_command(command: Command) -> None:
+    command("run", "small.toml", "--out", "there")
+    for file in Path("there/run.zarr/spikes/E/by_time/id/c").iterdir():
+        content = bytearray(file.read_bytes())
+        content[-20] ^= 1
+        file.write_bytes(bytes(content))
+    done = command("report", "there")
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert re.search(r"^biosim: there/run.zarr/spikes/E/by_time/id/c/0 is damaged", done.err)
 
 
 def test_a_report_has_the_table_of_the_run(command: Command) -> None:

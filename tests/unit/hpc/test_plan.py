@@ -466,6 +466,11 @@ def test_the_plan_of_spikes_has_a_row_a_rank_and_what_is_assumed(command: Comman
     assert "10,000 exchanges a second: a window is 1 tick of 0.1 ms, the shortest delay" in done.out
     assert "a network of 2 us and 10 GB/s is assumed" in done.out
     assert len(re.findall(r"^\d +\d+ +[\d,]+ +", done.out, re.M)) == 3
+    assert re.search(
+        r"^In its 0.1 s it stores [\d.]+ KiB of spikes: .* in the end, .* GiB are free here.$",
+        done.out,
+        re.M,
+    )
     assert re.search(r"The exchange (becomes the larger part from|stays the smaller)", done.out)
     assert command.files() == {"small.toml"}
 

@@ -43,6 +43,24 @@ def test_the_page_has_the_table_of_the_run_and_loads_nothing(done: SpikingResult
     assert page.text.count("complete") == 1
 
 
+def test_there_is_no_rate_where_nothing_was_recorded(tmp_path: Path) -> None:
+    rates = []
+    for name, during in (("whole", ""), ("part", ", during=[['25 ms', '50 ms']]")):
+        asked = [f"record.spikes=[{{population='noise'{during}}}]", "populations.noise.size=200"]
+        given = resolve_any(TREE, asked)
+        assert isinstance(given, SpikingScenario)
+        drawn = figures(biosim.open_run(run(given, tmp_path / name).path))
+        rates.append(next(r["rate"] for r in drawn["populations"] if r["name"] == "noise"))
+        bins = len(drawn["time_s"])
+        json.dumps(drawn, allow_nan=False)
+    whole, part = rates
+    width_s = 0.12 / bins
+    known = [n for n in range(bins) if part[n] is not None]
+    assert known == [n for n in range(bins) if 0.025 - width_s < n * width_s < 0.05 - 1e-9]
+    inside = [n for n in known if n * width_s >= 0.025 and (n + 1) * width_s <= 0.05]
+    assert [part[n] for n in inside] == pytest.approx([whole[n] for n in inside])
+
+
 def test_the_figures_are_those_of_the_store(
     done: SpikingResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:

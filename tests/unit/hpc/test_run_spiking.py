@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import filecmp
 import json
+import re
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ import biosim
 from biosim.errors import BiosimError, DivergedError, OutputError
 from biosim.simulation import Simulation
 from biosim.spiking.recording import MemorySink
+from biosim.spiking.spike_store import StoreSink
+from biosim.spiking.write_behind import WriteBehind
 from hpc.run import run
 from hpc.run_spiking import SpikingResult, lines, summary
 from scenarios.reading import resolve_any
@@ -278,6 +283,31 @@ def test_a_run_may_be_replaced(tmp_path: Path) -> None:
     again = run(scenario("run.duration=2 ms"), tmp_path / "run", overwrite=True)
     attributes = zarr.open_group(str(again.path / "run.zarr"), mode="r").attrs
     assert attributes["ticks"] == 20
+
+
+def test_a_run_that_waits_for_its_disk_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    class Listens:
+        def say(self, line: str) -> None:
+            said.append(line)
+
+        def step(self, done: int, total: int, note: str) -> None:
+            pass
+
+    run(scenario(), tmp_path / "fast", watcher=Listens())
+    assert said == []
+
+    def slow(sink: StoreSink, tick: int) -> None:
+        time.sleep(0.7)
+
+    monkeypatch.setattr(StoreSink, "commit", slow)
+    monkeypatch.setattr("hpc.run_spiking.WriteBehind", partial(WriteBehind, backlog_bytes=2048))
+    run(scenario(), tmp_path / "slow", watcher=Listens())
+    assert len(said) == 1
+    assert re.fullmatch(r"waited [\d.]+ s of [\d.]+ s for the disk, which takes less .*", said[0])
 
 
 def test_the_watcher_hears_of_every_second_of_the_simulated_time(tmp_path: Path) -> None:

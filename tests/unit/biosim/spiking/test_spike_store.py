@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biosim.errors import OutputError
-from biosim.spiking import merged, spike_store
+from biosim.spiking import finalising, merged, spike_store
+from biosim.spiking.append_log import AppendLog
 from biosim.spiking.finalising import finalise
 from biosim.spiking.recording import MemorySink, Recording, Sink, SpikeRecord, StateRecord
 from biosim.spiking.spike_store import StoreSink, write_neurons
@@ -278,11 +279,38 @@ def test_a_run_that_is_over_is_not_recorded_into(tmp_path: Path) -> None:
 
 def test_two_attempts_at_one_run_are_not_mixed(tmp_path: Path) -> None:
     store = made(tmp_path)
-    for share in (*shares(2), *shares(1)):
+    for share in (*shares(2), *shares(3)[1:]):
         sink_at(store, share)
     for use in (open_run, finalise):
         with pytest.raises(OutputError, match=r"logs of two attempts .* 'E' has 70 neurons"):
             use(store)
+
+
+def test_a_log_has_one_writer(tmp_path: Path) -> None:
+    store = made(tmp_path)
+    sink = sink_at(store, shares(2)[1])
+    with pytest.raises(OutputError, match=r"has a writer for the neurons of 'E' from 17 on; run"):
+        sink_at(store, shares(2)[1])
+    Activity().play(sink, shares(2)[1])
+    sink.flush()
+    other = sink_at(store, shares(2)[0])
+    Activity().play(other, shares(2)[0])
+    other.flush()
+    finalise(store)
+    assert differences(open_run(store), in_memory()) == []
+
+
+def test_a_part_of_a_shard_is_never_written(tmp_path: Path) -> None:
+    root = zarr.open_group(str(tmp_path / "x"), mode="w")
+    array = root.create_array("a", shape=(100,), chunks=(10,), shards=(20,), dtype=np.int64)
+    finalising._put(array, np.arange(40), 20)
+    finalising._put(array, np.arange(20), 80)
+    for start, count in ((10, 20), (20, 30)):
+        with pytest.raises(AssertionError, match=r"are no whole shards of 20"):
+            finalising._put(array, np.arange(count), start)
+    log = AppendLog(root, {"step": (np.int64, None)}, 10)
+    with pytest.raises(AssertionError, match="only whole chunks are written"):
+        log._write("step", np.arange(7))
 
 
 def test_a_store_that_is_not_there_is_refused(tmp_path: Path) -> None:

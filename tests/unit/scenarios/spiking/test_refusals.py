@@ -185,6 +185,18 @@ def test_the_small_scenario_itself_is_valid() -> None:
         ("populations.told.times=['1 ms']", "populations.told: lists 2 indices and 1 times"),
         ("populations.told.file='a.csv'", "populations.told: lists spikes; give it indices and"),
         ("record.spikes=['F']", "record: population 'F' is to be recorded"),
+        (
+            "record.spikes=[{population='E', during=[['5 ms', '5 ms']]}]",
+            "record.spikes.E.during: got [(50, 50)] as ticks from which and until which to record",
+        ),
+        (
+            "record.spikes=[{population='E', during=[['5 ms', '0.15 ms']]}]",
+            "record.spikes.E.during: '0.15 ms' is 1.5 ticks",
+        ),
+        (
+            "record.weights=[{projection='ee', during=[['900 s', '901 s']]}]",
+            "record.weights.ee.during: got [['900 s', '901 s']], of which one begins beyond the",
+        ),
         ("record.weights=[{projection='ee'}]", "record: the weights of 'ee' are to be recorded"),
         ("record.states=[{population='E', variables=['u']}]", "record: 'u' of 'E' is to be recor"),
         (

@@ -1,0 +1,53 @@
+"""Which process writes a run, so that another one knows whether it still does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SILENT_S = 60.0
+"""After so long without a sign of life, a process on another machine is taken for gone."""
+
+
+def this_process() -> dict[str, Any]:
+    """Return what tells this process from every other one."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid())}
+
+
+def lives(process: Mapping[str, Any], sign: Path) -> bool:
+    """Return whether a process is still there.
+
+    Args:
+        process: as `this_process` gave it.
+        sign: a file that it touches every few seconds.
+    """
+    if process["host"] != socket.gethostname():
+        try:
+            return abs(time.time() - sign.stat().st_mtime) < SILENT_S
+        except FileNotFoundError:
+            return False
+    try:
+        os.kill(process["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it belongs to someone else
+    return bool(_began(process["pid"]) == process["began"])
+
+
+def _began(pid: int) -> str:
+    """Return when a process began, in the system's own words; empty where it does not tell.
+
+    Numbers of processes are used again.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+    state, *fields = stat.rpartition(")")[2].split()
+    return "" if state in "ZX" else f"{fields[18]} after {boot}"

@@ -1,0 +1,122 @@
+"""How the store of a run is closed: by the run at its end, or after it was killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import zarr
+
+from biosim.errors import OutputError
+from biosim.processes import lives
+from biosim.spiking.merged import OWNERS
+from biosim.store import STORE, RunStore, write_progress
+from biosim.traces import store_of
+from hpc.provenance import now
+
+PROGRESS = "progress.json"
+
+
+def ended(path: Path, store: RunStore, said: Mapping[str, Any]) -> int | None:
+    """Merge what was stored and say how the run ended.
+
+    Args:
+        path: the run's `run.zarr`.
+        store: the same, open.
+        said: attributes; `status` is how it ended.
+
+    Returns:
+        The tick before which everything is stored; None where it failed and cannot be merged
+        either, as on a full disk: what it failed of is said by others.
+
+    Raises:
+        OutputError: the run went well, and what it stored cannot be merged.
+    """
+    from biosim.spiking.finalising import finalise  # its compiler takes seconds
+
+    try:
+        tick = finalise(path)
+        store.finish(said)
+        return tick
+    except OutputError as problem:
+        went_well = said["status"] == "complete"
+        with suppress(OutputError):  # the logs stay readable all the same
+            store.describe({"status": "failed", "error": str(problem)} if went_well else said)
+        if went_well:
+            raise
+        return None
+
+
+def repair(run: Annotated[Path, typer.Argument(help="directory of a run")]) -> None:
+    """Finish what a run that was killed has left: merge its logs, say how far it came.
+
+    Example: biosim traces repair runs/first
+    """
+    typer.echo(repaired(run))
+
+
+def repaired(run: Path) -> str:
+    """Merge what a killed run stored, and say so in its store; return what was done as text.
+
+    It may be done again, also where it was killed itself.
+
+    Raises:
+        OutputError: there is no run, it is still being written, is damaged or cannot be written.
+    """
+    from biosim.spiking.finalising import finalise
+
+    path = store_of(run)
+    root = zarr.open_group(str(path), mode="r")
+    status = str(root.attrs.get("status", "running"))
+    logs = (path / OWNERS).exists()
+    if status != "running" and not logs:
+        return f"{run} needs no repair: its status is {status}"
+    if status == "running":
+        _check_over(run, path, root.attrs.asdict())
+    # A write that was killed leaves what it had before it was given its name.
+    for left in path.rglob("*.partial"):
+        left.unlink()
+    tick = finalise(path)
+    said: dict[str, Any] = {"finished": now()}
+    if status == "running":
+        status = "failed"
+        said |= {"status": status, "error": "it was killed; biosim traces repair finished it"}
+    RunStore(path).finish(said)
+    if path.name == STORE:
+        _tell(path.parent, status, tick if logs else None)
+    stored = f"everything before tick {tick:,} is stored" if logs else "nothing was left to merge"
+    return f"{run} is repaired: {stored}"
+
+
+def _check_over(run: Path, path: Path, attributes: Mapping[str, Any]) -> None:
+    """Check that nobody writes a run any more."""
+    for process, sign in _writers(path, attributes):
+        if lives(process, sign):
+            raise OutputError(
+                f"{run} is still being written by process {process['pid']} on {process['host']}; "
+                "wait until it ends, or end it"
+            )
+
+
+def _writers(path: Path, attributes: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Path]]:
+    """Yield the processes that write a run, and the file that each touches while it lives."""
+    if "process" in attributes:
+        yield attributes["process"], path.parent / PROGRESS
+    for described in (path / OWNERS).glob("*/zarr.json"):
+        owner = json.loads(described.read_text(encoding="utf-8"))["attributes"]
+        if "process" in owner:
+            yield owner["process"], described
+
+
+def _tell(directory: Path, status: str, tick: int | None) -> None:
+    """Bring `progress.json` up to date, if there is one that can be read."""
+    with suppress(OSError, ValueError):
+        said = json.loads((directory / PROGRESS).read_text(encoding="utf-8"))
+        said |= {"status": status, "seconds_left": None, "updated": now()}
+        if tick is not None:
+            said |= {"tick": tick, "percent": round(100 * tick / said["ticks"], 1)}
+        write_progress(directory, said)
