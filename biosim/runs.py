@@ -204,9 +204,8 @@ def _nodes(tree: xr.DataTree | None) -> Iterator[xr.DataTree]:
 def _at(tree: xr.DataTree | None, path: str) -> xr.Dataset | None:
     if tree is None:
         return None
-    try:
-        node = tree[path]
-    except KeyError:
+    node = next((node for node in _nodes(tree) if node.path == path), None)
+    if node is None:
         return None
     found = node.to_dataset(inherit=False)
     if path == "/ledger/projections" and "source" in found:

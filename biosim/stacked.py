@@ -104,10 +104,8 @@ class _Stacked(BackendArray):
         self._variables, self._places, self._dims, self._grid = variables, places, dims, grid
         self.shape = (*grid, *shape)
         known = [variable.dtype for variable in variables if variable is not None]
-        lacking = any(variable is None for variable in variables) or any(
-            at is not None and any((at[dim] < 0).any() for dim in dims if at.get(dim) is not None)  # type: ignore[operator]
-            for at in places
-        )
+        partial = [own for at in places if at for dim in dims if (own := at.get(dim)) is not None]
+        lacking = any(v is None for v in variables) or any(int(own.min()) < 0 for own in partial)
         self.dtype = np.result_type(*known) if known else np.dtype(np.float64)
         if self.dtype.kind in "OUS":
             self.dtype = np.dtype(object)

@@ -188,6 +188,19 @@ def test_a_single_run_is_drawn(browser: Any, comparison: Path) -> None:
     assert problems(browser, report) == []
 
 
+@pytest.mark.parametrize("rate", [3200.0, 1410.0, 7000.0])
+def test_the_axis_of_a_single_speed_has_ticks(
+    rate: float, browser: Any, comparison: Path, tmp_path: Path
+) -> None:
+    """Between 2,820 and 3,540 samples a second there was once no tick, and an error for it."""
+    run = shutil.copytree(comparison / "backprop" / "seed-0", tmp_path / "run")
+    timing = zarr.open_group(str(run / STORE), mode="r+")["timing/samples_per_second"]
+    timing[:] = rate  # type: ignore[index]
+    assert problems(browser, write_report(run)) == []
+    shown = browser.execute_script("return document.querySelectorAll('#rate .xtick text').length")
+    assert shown >= 2
+
+
 def test_a_run_that_diverged_is_drawn_as_far_as_it_came(
     browser: Any, comparison: Path, tmp_path: Path
 ) -> None:
