@@ -72,7 +72,9 @@ def weight_figure(tree: xr.DataTree, selection: Selection) -> Figure:
         at = np.unique(np.linspace(0, count - 1, MOST_SNAPSHOTS).round().astype(int))
         weights = stored.isel(snapshot=at)
         statistics = weight_statistics(weights)
-        low, high = float(statistics.minimum.min()), float(statistics.maximum.max())
+        # Of numpy: xarray would pass over what is not a number.
+        low = float(statistics.minimum.values.min())
+        high = float(statistics.maximum.values.max())
         if not np.isfinite([low, high]).all():
             raise AnalysisError(
                 f"weights of {name} are not finite at some snapshot; the run diverged: "
