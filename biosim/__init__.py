@@ -4,6 +4,7 @@ from biosim.errors import BiosimError
 from biosim.locality import Local, LocalityError, Reads
 from biosim.network import Network, Pathway, Phase, Population, Projection
 from biosim.ranks import OneRank, PretendRanks
+from biosim.runs import open_runs
 from biosim.simulation import Simulation
 from biosim.traces import open_run
 
@@ -23,4 +24,5 @@ __all__ = [
     "Reads",
     "Simulation",
     "open_run",
+    "open_runs",
 ]

@@ -33,18 +33,19 @@ def summed(codec: BytesBytesCodec) -> tuple[BytesBytesCodec, BytesBytesCodec]:
     return codec, Crc32cCodec()
 
 
-def opened(store: Path, group: str) -> xr.Dataset:
+def opened(store: Path, group: str, chunks: Any = None) -> xr.Dataset:
     """Open a group, without reading its arrays, which name what is damaged when they are read.
 
     Args:
         store: the directory `run.zarr`.
         group: path in it.
+        chunks: as of `xarray.open_dataset`; None for no dask.
     """
     with warnings.catch_warnings():
         # A process that was killed leaves files which are neither group nor array.
         warnings.simplefilter("ignore", ZarrUserWarning)
         found = _Store.open_group(store, mode="r", group=group, consolidated=False)
-        return xr.open_dataset(found, chunks=None)
+        return xr.open_dataset(found, chunks=chunks)
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +25,16 @@ SHOWN = {"step": "time", "id": "neuron", "snapshot_step": "time"}
 SCANNED = 1 << 20
 """Spikes that are looked through at a time."""
 
+Chunks = Mapping[str, int] | Literal["auto"] | None
+"""How dask cuts arrays: {dimension: length}, {} as they are stored, "auto", None for no dask."""
 
-def open_run(path: str | Path) -> xr.DataTree:
+
+def open_run(path: str | Path, chunks: Chunks = None) -> xr.DataTree:
     """Open a run, finished or not, without reading its arrays.
 
     Args:
         path: the run's directory, or the `run.zarr` in it.
+        chunks: for arrays of dask, which compute in pieces and in parallel.
 
     Returns:
         A tree with the groups of `biosim.store`: for example
@@ -42,11 +47,13 @@ def open_run(path: str | Path) -> xr.DataTree:
         the same, but for `spikes/E/by_neuron`, up to the attribute `committed_tick`.
 
     Raises:
-        OutputError: there is no run, or it has a layout that this version does not read.
+        OutputError: there is no run, it has a layout that this version does not read, or dask is
+            asked for and not installed.
     """
+    check_dask(chunks)
     store = store_of(path)
     try:
-        found = {path: _named(dataset) for path, dataset in _datasets(store)}
+        found = {path: _named(dataset) for path, dataset in _datasets(store, chunks)}
     except PermissionError as problem:
         raise _unreadable(problem) from None
     except (ValueError, LookupError, OSError) as problem:
@@ -115,7 +122,8 @@ def spikes_between(tree: xr.DataTree, population: str, start_s: float, stop_s: f
     """Return the spikes of a population in [start_s, stop_s), without reading the others.
 
     Returns:
-        `time` in seconds and `neuron`, (n,) each, ordered by (time, neuron).
+        `time` in seconds and `neuron`, (n,) each, ordered by (time, neuron); they are read when
+        they are asked for.
 
     Raises:
         OutputError: no spikes of that population were recorded.
@@ -124,11 +132,18 @@ def spikes_between(tree: xr.DataTree, population: str, start_s: float, stop_s: f
     dt_s, window = spikes.attrs["dt_s"], spikes.attrs["window_ticks"]
     # Times given as decimals may lie a hair beside the tick that they mean.
     first, last = (int(np.ceil(at_s / dt_s - 1e-6)) for at_s in (start_s, stop_s))
-    begins = spikes.window_ptr.values.astype(np.int64)
-    edges = np.clip([first // window, -(-last // window)], 0, len(begins) - 1)
-    near = spikes[["time", "neuron"]].isel(spike=slice(*begins[edges]))
-    ticks = np.rint(near.time.values / dt_s).astype(np.int64)
-    return near.isel(spike=slice(*np.searchsorted(ticks, [first, last])))
+    begins = spikes.window_ptr
+
+    def position(tick: int) -> int:
+        """Return where the first spike at this tick or later is."""
+        at = int(np.clip(tick // window, 0, max(0, begins.size - 1)))
+        around = begins[at : at + 2].values.astype(np.int64)
+        if len(around) < 2 or tick <= at * window:
+            return int(around[0]) if len(around) else 0
+        times = spikes.time[slice(*around)].values
+        return int(around[0] + np.searchsorted(np.rint(times / dt_s).astype(np.int64), tick))
+
+    return spikes[["time", "neuron"]].isel(spike=slice(position(first), position(last)))
 
 
 def spike_times(tree: xr.DataTree, population: str, neuron: int) -> npt.NDArray[np.float64]:
@@ -166,7 +181,16 @@ def _spikes(tree: xr.DataTree, population: str) -> xr.DataTree:
     return known[population]
 
 
-def _datasets(store: Path) -> Iterator[tuple[str, xr.Dataset]]:
+def check_dask(chunks: Chunks) -> None:
+    """Raise an `OutputError` if dask is asked for and not installed."""
+    if chunks is not None and importlib.util.find_spec("dask") is None:
+        raise OutputError(
+            f"got chunks={chunks!r}, which needs dask: pip install 'biosim[dask]', or leave chunks "
+            "out; arrays are read only where they are asked for either way"
+        )
+
+
+def _datasets(store: Path, chunks: Chunks) -> Iterator[tuple[str, xr.Dataset]]:
     """Yield the path and the content of every group; of a run in progress, its logs merged."""
     root = zarr.open_group(str(store), mode="r")
     committed = committed_tick(root)
@@ -177,18 +201,26 @@ def _datasets(store: Path) -> Iterator[tuple[str, xr.Dataset]]:
     }
     for path in _group_paths(store, "/"):
         if path in unfinished:
-            yield path, _shown(merged_dataset(unfinished[path], committed or 0))
+            merged = _shown(merged_dataset(unfinished[path], committed or 0))
+            yield path, merged if chunks is None else _cut(merged, chunks)
         elif path.rpartition("/")[0] in unfinished or path.endswith("/by_time"):
             continue  # half made, or shown in its parent
         else:
-            dataset = _opened(store, path)
+            dataset = _opened(store, path, chunks)
             if (store / path[1:] / "by_time").is_dir():
-                dataset = dataset.merge(_opened(store, f"{path}/by_time"))
+                dataset = dataset.merge(_opened(store, f"{path}/by_time", chunks))
             yield path, dataset
 
 
-def _opened(store: Path, path: str) -> xr.Dataset:
-    return _shown(opened(store, path))
+def _opened(store: Path, path: str, chunks: Chunks) -> xr.Dataset:
+    return _shown(opened(store, path, chunks))
+
+
+def _cut(merged: xr.Dataset, chunks: Chunks) -> xr.Dataset:
+    """Return logs as arrays of dask; how the logs are stored is no good way to cut them."""
+    if isinstance(chunks, Mapping) and chunks:
+        return merged.chunk({name: n for name, n in chunks.items() if name in merged.dims})
+    return merged.chunk("auto")
 
 
 def _shown(stored: xr.Dataset) -> xr.Dataset:

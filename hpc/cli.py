@@ -19,6 +19,7 @@ import scenarios
 from biosim.errors import BiosimError, OutputError, ScenarioError
 from biosim.ranks import StoppedError
 from biosim.traces import open_run
+from hpc.cli_traces import traces
 from hpc.compare import compare as compare_all
 from hpc.compare import plan as plan_comparison
 from hpc.ending import repair
@@ -37,7 +38,6 @@ from hpc.show import (
     scenarios_text,
     starter_text,
     synapse_card_text,
-    traces_text,
 )
 from hpc.show_spiking import (
     check_text,
@@ -63,7 +63,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-traces = typer.Typer(help="What runs have stored.")
 app.add_typer(traces, name="traces")
 traces.command()(repair)
 
@@ -298,15 +297,6 @@ def report(
     Example: biosim report runs/two
     """
     _report(directory)
-
-
-@traces.command()
-def info(run: Annotated[Path, typer.Argument(help="directory of a run")]) -> None:
-    """Print what a run stored: status, arrays, shapes, sizes.
-
-    Example: biosim traces info runs/first
-    """
-    typer.echo(traces_text(run))
 
 
 def _run_spiking(scenario: SpikingScenario, out: Path | None, overwrite: bool) -> None:

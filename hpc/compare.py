@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from biosim.errors import BiosimError
-from hpc.output import COMPARISON, check_free, make
+from biosim.runs import COMPARISON
+from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher
 from hpc.run import run
 from hpc.stored import check_start

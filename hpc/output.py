@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 
 from biosim.errors import OutputError
+from biosim.runs import COMPARISON
 from biosim.store import STORE
 
-COMPARISON = "comparison.json"
 REPORT = "report.html"
 OF_A_RUN = {STORE, "progress.json", ".progress.json", REPORT, f".{REPORT}"}
 OF_A_COMPARISON = {COMPARISON, REPORT, f".{REPORT}"}

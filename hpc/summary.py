@@ -21,10 +21,11 @@ from scipy.special import stdtrit
 
 from biosim.errors import OutputError
 from biosim.events import Kind
+from biosim.grid import IRRELEVANT
 from biosim.ledger import ARITHMETIC
+from biosim.runs import listed_runs
 from biosim.store import STORE
 from biosim.traces import open_run
-from hpc.output import COMPARISON
 from hpc.report_spiking import is_spiking
 
 DIRECTIONS = ("up", "down", "broadcast", "label", "phase", "score")
@@ -37,16 +38,6 @@ WAY = {
     Kind.TARGET: "label",
     Kind.PHASE: "phase",
 }
-
-IRRELEVANT = {
-    "run.seed",
-    "run.evaluate_every",
-    "run.pretend_ranks",
-    "run.limit_s",
-    "place.strategy",
-    "place.replicas",
-}
-"""Settings, beside those of `record`, that change nothing of what is learnt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,8 +178,6 @@ def collect(directory: Path) -> list[StoredRun]:
     Raises:
         OutputError: no such directory, no run below it, or it cannot be read.
     """
-    if not directory.is_dir():
-        raise OutputError(f"{directory} is not a directory; expected one with runs in it")
     runs = list(_below(directory))
     if not runs:
         raise OutputError(
@@ -228,33 +217,12 @@ def count(number: float) -> str:
 
 
 def _below(directory: Path) -> Iterator[StoredRun]:
-    if (directory / COMPARISON).is_file():
-        yield from _compared(directory)
-    elif directory.name == STORE or (directory / STORE).is_dir():
-        if not is_spiking(directory):
-            yield _opened(directory.parent if directory.name == STORE else directory, "-", None)
-    else:
-        try:
-            # Links are not followed: they could lead in circles.
-            inner = [at for at in directory.iterdir() if at.is_dir() and not at.is_symlink()]
-        except OSError as problem:
-            raise OutputError(f"{directory} cannot be read ({problem.strerror})") from None
-        for path in sorted(inner, key=lambda path: (len(path.name), path.name)):
-            yield from _below(path)
-
-
-def _compared(directory: Path) -> Iterator[StoredRun]:
-    path = directory / COMPARISON
-    try:
-        listed = json.loads(path.read_text(encoding="utf-8"))["runs"]
-        entries = [(directory / e["path"], str(e["rule"]), int(e["seed"])) for e in listed]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise OutputError(f"{path} is not a list of runs; run the comparison again") from None
-    for at, rule, seed in entries:
-        if (at / STORE).is_dir():
-            yield _opened(at, rule, seed)
-        else:
-            yield StoredRun(at, rule, seed, "missing", f"there is no {STORE} in its directory")
+    for run in listed_runs(directory):
+        if not run.there:
+            missing = f"there is no {STORE} in its directory"
+            yield StoredRun(run.path, run.rule, run.seed, "missing", missing)
+        elif run.rule or not is_spiking(run.path):
+            yield _opened(run.path, run.rule or "-", run.seed)
 
 
 def _opened(path: Path, rule: str, seed: int | None) -> StoredRun:

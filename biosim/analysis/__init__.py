@@ -25,6 +25,7 @@ from biosim.analysis.similarity import (
 )
 from biosim.analysis.spectrum import population_spectrum
 from biosim.analysis.spikes import spike_columns
+from biosim.analysis.stored import population_similarities
 from biosim.analysis.synchrony import spike_synchrony, synchrony
 from biosim.analysis.tiling import tiling_coefficient
 from biosim.analysis.trials import psth, trial_counts
@@ -59,6 +60,7 @@ __all__ = [
     "pairwise_affinity",
     "pairwise_correlation",
     "participation_ratio",
+    "population_similarities",
     "population_spectrum",
     "principal_components",
     "procrustes_distance",

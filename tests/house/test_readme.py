@@ -71,7 +71,7 @@ def test_the_spiking_python_of_the_readme_learns(capsys: pytest.CaptureFixture[s
 def test_the_analysis_of_the_readme_runs_on_what_it_stored_before(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    layers, _, block = blocks("python")
+    layers, _, _, block = blocks("python")
     monkeypatch.chdir(tmp_path)
     (cuba,) = (words for words in biosim_lines() if words[-1] == "runs/cuba")
     biosim(monkeypatch, cuba)
@@ -94,6 +94,12 @@ def test_the_commands_of_the_readme_run_in_their_order(
     for words in lines:
         biosim(monkeypatch, words)
     assert (tmp_path / "runs/two/report.html").is_file()
+    for figure in ("cka.pdf", "raster.pdf", "rates.svg", "isi.png"):
+        assert (tmp_path / figure).stat().st_size > 5_000
+    found: dict[str, Any] = {}
+    exec(compile(blocks("python")[2], str(README), "exec"), found)
+    assert found["test"].dims == ("rule", "seed")
+    assert (found["runs"].status == "complete").all()
     assert (tmp_path / "answers.npz").is_file()
 
 
