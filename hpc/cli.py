@@ -21,6 +21,7 @@ from biosim.ranks import StoppedError
 from biosim.traces import open_run
 from hpc.compare import compare as compare_all
 from hpc.compare import plan as plan_comparison
+from hpc.exchange import add_to as add_exchange
 from hpc.launch import launch
 from hpc.predict import predict as predict_all
 from hpc.predict import write_prediction
@@ -64,6 +65,7 @@ app = typer.Typer(
 )
 traces = typer.Typer(help="What runs have stored.")
 app.add_typer(traces, name="traces")
+add_exchange(traces)
 
 ScenarioName = Annotated[str, typer.Argument(help="a built-in scenario, or a .toml or .yaml file")]
 Overrides = Annotated[
