@@ -21,7 +21,7 @@ from biosim.ranks import StoppedError
 from biosim.traces import open_run
 from hpc.compare import compare as compare_all
 from hpc.compare import plan as plan_comparison
-from hpc.exchange import add_to as add_exchange
+from hpc.exchange import add_exchange, check_simulated
 from hpc.launch import launch
 from hpc.predict import predict as predict_all
 from hpc.predict import write_prediction
@@ -333,6 +333,7 @@ def _run_task(scenario: TaskScenario, out: Path | None, overwrite: bool) -> None
 
 
 def _report(directory: Path) -> None:
+    check_simulated(directory)
     if is_spiking(directory):
         typer.echo(spiking_table(directory))
         typer.echo(f"\nreport in {write_spiking_report(directory)}")

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+import zarr
+import zarr.errors
 
 from biosim.errors import OutputError
+from biosim.store import STORE
 from biosim.traces import open_run
 from hpc.output import check_free as check_run_free
 from scenarios.complaints import nearest
@@ -22,13 +25,15 @@ if TYPE_CHECKING:
 
     from biosim.exchange import Recording
 
+RECORDING = "recording"
+"""The attribute `kind` of the store of a recording."""
 EXPORTED = ("nwb", "neo", "sonata", "parquet", "nir")
 IMPORTED = ("nwb", "sonata", "hdf5-mea")
 Run = Annotated[Path, typer.Argument(help="directory of a run")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what is there")]
 
 
-def add_to(traces: typer.Typer) -> None:
+def add_exchange(traces: typer.Typer) -> None:
     """Add the commands to a group of commands."""
     traces.command("export")(export)
     traces.command("import")(import_file)
@@ -72,6 +77,28 @@ def import_file(
     """
     for line in imported(file, from_, out, tick, stop, overwrite):
         typer.echo(line)
+
+
+def is_recording(directory: Path) -> bool:
+    """Return whether a directory holds an imported recording."""
+    store = directory if directory.name == STORE else directory / STORE
+    try:
+        return zarr.open_group(str(store), mode="r").attrs.get("kind") == RECORDING
+    except (zarr.errors.BaseZarrError, OSError, ValueError, KeyError):
+        return False
+
+
+def check_simulated(directory: Path) -> None:
+    """Check that a directory may be reported on.
+
+    Raises:
+        OutputError: it holds a recording, in which nothing was simulated.
+    """
+    if is_recording(directory):
+        raise OutputError(
+            f"{directory} is an imported recording, and a report is of what was simulated; see "
+            "biosim traces info, or analyse it with biosim.analysis"
+        )
 
 
 def exported(

@@ -24,6 +24,7 @@ from biosim.events import Kind
 from biosim.ledger import ARITHMETIC
 from biosim.store import STORE
 from biosim.traces import open_run
+from hpc.exchange import is_recording
 from hpc.output import COMPARISON
 from hpc.report_spiking import is_spiking
 
@@ -231,7 +232,7 @@ def _below(directory: Path) -> Iterator[StoredRun]:
     if (directory / COMPARISON).is_file():
         yield from _compared(directory)
     elif directory.name == STORE or (directory / STORE).is_dir():
-        if not is_spiking(directory):
+        if not is_spiking(directory) and not is_recording(directory):
             yield _opened(directory.parent if directory.name == STORE else directory, "-", None)
     else:
         try:

@@ -23,7 +23,6 @@ MAGIC = 0x0A7A
 VERSION = (0, 1)
 SORTING = {"none": 0, "by_id": 1, "by_time": 2}
 PER_SECOND = {"ms": 1e3, "s": 1.0, "us": 1e6, "milliseconds": 1e3, "seconds": 1.0}
-CHUNK = 1 << 16
 ABOUT = "biosim"
 """Group, beside the spikes, that says where they come from."""
 
@@ -58,13 +57,10 @@ def write_sonata(tree: xr.DataTree, path: Path, populations: Sequence[str] | Non
             group.attrs["stop_s"] = stored.stop_s
             if len(stored.neurons) < stored.size:
                 group.create_dataset("recorded", data=stored.neurons.astype(np.uint64))
-            options: dict[str, Any] = {"shape": (len(stored),)}
-            if len(stored):
-                chunk = (min(CHUNK, len(stored)),)
-                options |= {"chunks": chunk, "compression": "gzip", "shuffle": True}
-            times = group.create_dataset("timestamps", dtype=np.float64, **options)
+            # Not compressed: the HDF5 inside libsonata has no filters.
+            times = group.create_dataset("timestamps", (len(stored),), np.float64)
             times.attrs["units"] = "ms"
-            nodes = group.create_dataset("node_ids", dtype=np.uint64, **options)
+            nodes = group.create_dataset("node_ids", (len(stored),), np.uint64)
             at = 0
             for ticks, neurons in stored.parts():
                 part = slice(at, at + len(ticks))
