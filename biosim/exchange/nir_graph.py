@@ -9,8 +9,10 @@ A spike is a Dirac impulse in NIR. An impulse of weight w adds w r / tau to the 
 and w w_in / tau_syn to the current of a CubaLIF; here a synapse adds its weight to its receptor,
 so r = tau and w_in = tau_syn.
 
-NIR's time is continuous. A delay of d ticks becomes (d - 1) dt, since a spike of tick k is found
-at the end of the tick, and what arrives at tick k + d is dealt with at its beginning.
+NIR's time is continuous and says nothing of what happens at once; here an impulse that arrives at
+a membrane together with its reset is lost, as in Brian2. A delay of d ticks becomes (d - 1) dt,
+since a spike of tick k is found at the end of the tick, and what arrives at tick k + d is dealt
+with at its beginning.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from biosim.equations import decay
+from biosim.equations.code import SynapseCode
 from biosim.equations.evaluate import evaluate
 from biosim.equations.neurons import FLAGS, Reader
 from biosim.equations.nodes import Compare, Name, Node
@@ -98,8 +101,8 @@ def nir_graph(
     for population in network.populations:
         if not isinstance(population.model, Spiking | PoissonSource | SpikeList):
             raise _refusal(
-                f"population {population.name!r} is {type(population.model).__name__}; its nodes "
-                "are neurons by linear equations, and sources of spikes"
+                f"population {population.name!r} is {type(population.model).__name__}; NIR's "
+                "nodes are neurons by linear equations, and sources of spikes"
             )
     layout = Layout(network)
     start = drawn_start(network, seed)
@@ -121,8 +124,7 @@ def nir_graph(
         assert isinstance(projection.weights, Sparse)
         joined = start.synapses[projection.name]
         if i in plastic:
-            effects = [(e.variable, e.expression) for e in plastic[i].effects]
-            joined = _after_learning(projection, joined, effects, (learnt or {}))
+            joined = _after_learning(projection, joined, plastic[i], learnt or {})
         weight = _matrix(network, projection, joined)
         factor = scales[projection.target].get(projection.receptor)
         if factor is None:
@@ -157,13 +159,13 @@ def _neurons(
     assert isinstance(model, Spiking)
     if model.refractory is not None and model.refractory is not False:
         raise _refusal(
-            f"{whose} has a refractory time of {model.refractory}; its neurons have none"
+            f"{whose} has a refractory time of {model.refractory}; NIR's neurons have none"
         )
     extra = {"i": ("1", "integer"), "N": ("1", "integer")}
     scope = open_scope(model.model, model.constants, dt, whose, flags=FLAGS, extra=extra)
     reader = Reader(scope, False)
     if reader.noise or reader.random() or reader.held:
-        raise _refusal(f"{whose} draws random numbers; its neurons are deterministic")
+        raise _refusal(f"{whose} draws random numbers; NIR's neurons are deterministic")
     equations = reader.derivatives()
     states = list(equations)
     known = {name: values for name, values in start.items() if name not in states}
@@ -221,7 +223,7 @@ def _driven(
     for current in currents:
         alone = set(rates[current]) == {current} and not drive[current].any()
         if not alone or not (rates[current][current] < 0).all():
-            raise _refusal(f"{whose}: {current!r} does not simply decay, as its currents do")
+            raise _refusal(f"{whose}: {current!r} does not simply decay, as NIR's currents do")
     if not (own < 0).all():
         raise _refusal(f"{whose}: {name!r} does not decay; a membrane with a current leaks")
     decays = [rates[current][current] for current in currents]
@@ -250,14 +252,14 @@ def _threshold(
     """Return the membrane and the value at which it fires."""
     found = reader.threshold(model.threshold)
     if found is None:
-        raise _refusal(f"{whose} has no threshold; its neurons fire")
+        raise _refusal(f"{whose} has no threshold; NIR's neurons fire")
     if (
         not isinstance(found, Compare)
         or found.operator not in (">", ">=")
         or not isinstance(found.left, Name)
         or found.left.text not in states
     ):
-        raise _refusal(f"{whose} fires if {found.text}; its neurons fire above a threshold")
+        raise _refusal(f"{whose} fires if {found.text}; NIR's neurons fire above a threshold")
     return found.left.text, values(found.right, "the threshold")
 
 
@@ -266,7 +268,7 @@ def _reset(whose: str, reader: Reader, model: Spiking, membrane: str, values: An
     found = reader.reset(model.reset)
     if len(found) != 1 or found[0].name != membrane:
         said = "; ".join(f"{a.name} = {a.expression}" for a in found) or "nothing"
-        raise _refusal(f"{whose} is reset by {said}; its neurons set their membrane to a value")
+        raise _refusal(f"{whose} is reset by {said}; NIR's neurons set their membrane to a value")
     reset: Values = values(reader.form(found[0].expression, "reset"), "the reset")
     return reset
 
@@ -274,10 +276,11 @@ def _reset(whose: str, reader: Reader, model: Spiking, membrane: str, values: An
 def _after_learning(
     projection: Projection,
     joined: Joined,
-    effects: list[tuple[str, str]],
+    code: SynapseCode,
     learnt: Mapping[str, tuple[npt.NDArray[Any], ...]],
 ) -> Joined:
     """Return the synapses with the weights that they ended with."""
+    effects = [(effect.variable, _as_written(code, effect.expression)) for effect in code.effects]
     if effects != [(projection.receptor, "w")]:
         said = "; ".join(f"{variable} += {what}" for variable, what in effects) or "nothing"
         raise _refusal(
@@ -300,6 +303,14 @@ def _after_learning(
             "the run was made by another version of biosim: run it again"
         )
     return joined._replace(sources=sources, targets=targets, weights=weights)
+
+
+def _as_written(code: SynapseCode, expression: str) -> str:
+    """Return what is sent, in place of the name under which it is kept while the synapse learns."""
+    for at, assign in enumerate(code.on_pre):
+        if assign.name == expression and "w" not in (earlier.name for earlier in code.on_pre[:at]):
+            return assign.expression
+    return expression
 
 
 def _matrix(network: Network, projection: Projection, joined: Joined) -> Values:
