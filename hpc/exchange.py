@@ -216,7 +216,7 @@ def _check_format(option: str, given: str, known: tuple[str, ...]) -> None:
 
 
 def _table(what: str | None) -> Literal["spikes", "learning"] | None:
-    return {"spikes": "spikes", "learning": "learning", None: None}[what]  # type: ignore[return-value]
+    return None if what is None else "learning" if what == "learning" else "spikes"
 
 
 def _has_both(tree: xr.DataTree) -> bool:

@@ -121,13 +121,14 @@ def _signals(neo: Any, tree: xr.DataTree, populations: Sequence[str]) -> list[An
     found = []
     traces = tree.children["traces"].children if "traces" in tree.children else {}
     for population in populations:
-        node = traces.get(population)
-        for variable in node.data_vars if node is not None else ():
-            array = node[variable]
+        if population not in traces:
+            continue
+        stored = traces[population].to_dataset(inherit=False)
+        for variable, array in stored.data_vars.items():
             if array.ndim != 2 or not array.shape[0]:
                 continue
             along, across = array.dims
-            about = {
+            about: dict[str, Any] = {
                 "name": f"{population}.{variable}",
                 "array_annotations": {"neuron": array[across].values.astype(np.int64)},
                 "population": population,

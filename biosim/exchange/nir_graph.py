@@ -66,7 +66,8 @@ def write_nir(tree: xr.DataTree, path: Path, network: Network) -> None:
 
 def learnt_weights(tree: xr.DataTree) -> dict[str, tuple[npt.NDArray[Any], ...]]:
     """Return sources, targets and weights, (n,) each, of every projection's last snapshot."""
-    groups = tree.children["weights"].children if "weights" in tree.children else {}
+    children = tree.children["weights"].children if "weights" in tree.children else {}
+    groups = {name: node.to_dataset(inherit=False) for name, node in children.items()}
     return {
         name: (
             group["source"].values.astype(np.int64),
@@ -170,7 +171,7 @@ def _neurons(
     states = list(equations)
     known = {name: values for name, values in start.items() if name not in states}
     known |= {"i": np.arange(population.size, dtype=np.float64)}
-    known |= {"N": np.float64(population.size)}
+    known |= {"N": np.full(population.size, float(population.size))}
 
     def values(node: Node, what: str) -> Values:
         if not names_in(node) <= set(known):

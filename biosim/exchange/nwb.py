@@ -68,7 +68,9 @@ def write_nwb(tree: xr.DataTree, path: Path, populations: Sequence[str] | None =
     iterator = _iterator(data_utils)
     file.units = _units(pynwb, iterator, spikes)
     _states(pynwb, iterator, file, tree, populations)
-    with pynwb.NWBHDF5IO(str(path), "w") as out:
+    # By its path pynwb would warn of every other ending than .nwb.
+    h5py = required("h5py", "hdf5")
+    with h5py.File(path, "w") as hdf, pynwb.NWBHDF5IO(file=hdf, mode="w") as out:
         out.write(file)
 
 
@@ -183,10 +185,10 @@ def _states(
 ) -> None:
     common = required("hdmf.common", "nwb")
     recorded = [
-        (name, variable, node[variable])
+        (name, variable, array)
         for name, node in (tree["traces"].children.items() if "traces" in tree.children else ())
-        for variable in node.data_vars
-        if node[variable].ndim == 2 and (populations is None or name in populations)
+        for variable, array in node.to_dataset(inherit=False).data_vars.items()
+        if array.ndim == 2 and (populations is None or name in populations)
     ]
     if not recorded:
         return

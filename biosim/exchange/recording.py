@@ -188,7 +188,9 @@ def fitting_tick(recording: Recording) -> float:
     """Return the tick of a recording in seconds: see the head of this file."""
     times = [units.time_s for units in recording.groups.values()]
     # A resolution that the times contradict, such as the -1 of some writers, is none.
-    said = () if recording.tick_s is None or not recording.tick_s > 0 else (recording.tick_s,)
+    said: tuple[float, ...] = (
+        () if recording.tick_s is None or not recording.tick_s > 0 else (recording.tick_s,)
+    )
     for tick in (*said, *USUAL_TICKS_S):
         if all(_shift(part, tick) <= OFF * tick for part in times):
             return tick
