@@ -85,8 +85,9 @@ def nir_graph(
     """Return a spiking network as a `nir.NIRGraph`.
 
     Populations keep their names, and so do projections, whose nodes are called
-    "projection NAME". Sources of spikes are inputs; every population with equations is also an
-    output, "output NAME". Poisson input and step currents drive a network and are no part of it.
+    "projection NAME". Sources of spikes are inputs. Every population with equations has an
+    input of its own, "input NAME", and an output, "output NAME". Poisson input and step currents
+    drive a network and are no part of it; they enter by those inputs.
 
     Args:
         network: populations with equations, sources of spikes, sparse projections.
@@ -116,8 +117,9 @@ def nir_graph(
             nodes[name], scales[name] = _neurons(
                 nir, population, float(layout.dt), start.variables.get(name, {})
             )
+            nodes[f"input {name}"] = nir.Input(input_type={"input": np.array([size])})
             nodes[f"output {name}"] = nir.Output(output_type={"output": np.array([size])})
-            edges.append((name, f"output {name}"))
+            edges += [(f"input {name}", name), (name, f"output {name}")]
         else:
             nodes[name] = nir.Input(input_type={"input": np.array([size])})
     plastic = {p.projection: p.code for p in layout.plastic}
