@@ -22,7 +22,7 @@ from biosim.traces import open_run
 from hpc.cli_traces import traces
 from hpc.compare import compare as compare_all
 from hpc.compare import plan as plan_comparison
-from hpc.ending import repair
+from hpc.exchange import check_simulated
 from hpc.launch import launch
 from hpc.predict import predict as predict_all
 from hpc.predict import write_prediction
@@ -64,7 +64,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(traces, name="traces")
-traces.command()(repair)
 
 ScenarioName = Annotated[str, typer.Argument(help="a built-in scenario, or a .toml or .yaml file")]
 Overrides = Annotated[
@@ -323,6 +322,7 @@ def _run_task(scenario: TaskScenario, out: Path | None, overwrite: bool) -> None
 
 
 def _report(directory: Path) -> None:
+    check_simulated(directory)
     if is_spiking(directory):
         typer.echo(spiking_table(directory))
         typer.echo(f"\nreport in {write_spiking_report(directory)}")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hpc.ending import repair
+from hpc.exchange import export, import_file
 from hpc.show import traces_text
 
 traces = typer.Typer(help="What runs have stored.")
@@ -48,3 +50,8 @@ def plot(
 
     names = tuple(name.strip() for name in of.split(",") if name.strip())
     typer.echo(f"wrote {draw(run, what, out, names, start, stop, neurons, width)}")
+
+
+traces.command()(repair)
+traces.command()(export)
+traces.command("import")(import_file)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from biosim.traces import open_run
-from hpc.show_spiking import stored_lines
+from hpc.show_spiking import recording_lines, stored_lines
 from rules import RULES, SYNAPSE_RULES, Rule, Stack, SynapseRule, synaptic
 from rules.card import facts, parameters
 from scenarios.reading import built_in, read_tree
@@ -94,6 +94,8 @@ def traces_text(path: str | Path) -> str:
     attributes = tree.attrs
     if attributes.get("kind") == "spiking":
         about = stored_lines(attributes)
+    elif attributes.get("kind") == "recording":
+        about = recording_lines(attributes)
     else:
         about = [
             f"rule      {attributes['rule']}, seed {attributes['seed']}",

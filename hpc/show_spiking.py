@@ -97,6 +97,17 @@ def stored_lines(attributes: Mapping[Any, Any]) -> list[str]:
     ]
 
 
+def recording_lines(attributes: Mapping[Any, Any]) -> list[str]:
+    """Return what the store of an imported recording says of it, for a terminal."""
+    sizes = ", ".join(f"{name} {size:,}" for name, size in attributes["populations"].items())
+    about = attributes["recording"]
+    return [
+        f"recorded  {about['file']}, format {about['format']}; the end is {about['end_is']}",
+        f"units     {sizes}",
+        f"time      {attributes['ticks']:,} ticks of {milliseconds(attributes['dt_s'])}",
+    ]
+
+
 def milliseconds(seconds: float) -> str:
     """Return a short time as text."""
     return f"{seconds * 1e3:g} ms"

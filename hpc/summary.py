@@ -26,6 +26,7 @@ from biosim.ledger import ARITHMETIC
 from biosim.runs import listed_runs
 from biosim.store import STORE
 from biosim.traces import open_run
+from hpc.exchange import is_recording
 from hpc.report_spiking import is_spiking
 
 DIRECTIONS = ("up", "down", "broadcast", "label", "phase", "score")
@@ -221,7 +222,7 @@ def _below(directory: Path) -> Iterator[StoredRun]:
         if not run.there:
             missing = f"there is no {STORE} in its directory"
             yield StoredRun(run.path, run.rule, run.seed, "missing", missing)
-        elif run.rule or not is_spiking(run.path):
+        elif run.rule or not (is_spiking(run.path) or is_recording(run.path)):
             yield _opened(run.path, run.rule or "-", run.seed)
 
 
