@@ -168,7 +168,7 @@ def figures(tree: xr.DataTree) -> dict[str, Any]:
             recorded_s = _recorded(spikes, edges)
             rates = _counts(spikes, edges) / some / np.where(recorded_s, recorded_s, 1.0)
             # Where nothing was recorded there is no rate; it is not zero.
-            row["rate"] = np.where(recorded_s > 0, rates, None).tolist()
+            row["rate"] = [r if s > 0 else None for r, s in zip(rates, recorded_s, strict=True)]
             shown = max(1, round(RASTER_NEURONS * size / neurons))
             every = max(1, size // shown)
             late = spikes_between(tree, str(name), begin_s, end_s)
