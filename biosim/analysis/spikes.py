@@ -7,7 +7,7 @@ and whatever can be counted is counted on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ def spike_columns(
     The form: variables `time` and `neuron` along `spike`, in the order of time, and attributes
     `size`, `start_s`, `stop_s` and, if times are multiples of something, `dt_s`. Of a run,
     `committed_tick` stands for `stop_s`; `recorded`, if there, lists the neurons that were
-    recorded, where those are not all.
+    recorded, where those are not all, and `recorded_ticks` the windows in time.
 
     Args:
         time_s: (n_spikes,) times in seconds, in any order.
@@ -207,7 +207,7 @@ def spike_trains(
 
     Raises:
         AnalysisError: the columns lack something, a neuron was not recorded or is named twice, or
-            the stretch is empty.
+            the stretch is empty or reaches beyond the window in time that was recorded.
     """
     by_neuron = None
     columns = spikes if isinstance(spikes, xr.Dataset) else spikes.to_dataset(inherit=False)
@@ -224,25 +224,16 @@ def spike_trains(
             "the spikes have no attribute 'size', the number of neurons; "
             "make the columns with spike_columns"
         )
-    attributes = columns.attrs
-    dt_s = attributes.get("dt_s")
-    start = attributes.get("start_s", 0.0) if start_s is None else start_s
-    stop = attributes.get("stop_s") if stop_s is None else stop_s
-    if stop is None and "committed_tick" in attributes and dt_s is not None:
-        stop = attributes["committed_tick"] * dt_s
-    if stop is None:
-        raise AnalysisError("it is not known when the recording ends: give stop_s in seconds")
-    if not (np.isfinite(start) and np.isfinite(stop) and start < stop):
-        raise AnalysisError(
-            f"got the stretch from {start} s to {stop} s; expected one with a length"
-        )
+    dt_s = columns.attrs.get("dt_s")
+    slack_s = 1e-9 if dt_s is None else 1e-3 * dt_s
+    start, stop = _stretch(columns.attrs, start_s, stop_s, slack_s)
     return SpikeTrains(
         columns,
         by_neuron,
         _chosen(columns, neurons),
-        float(start),
-        float(stop),
-        1e-9 if dt_s is None else 1e-3 * dt_s,
+        start,
+        stop,
+        slack_s,
     )
 
 
@@ -250,6 +241,36 @@ def neuron_order(rows: Int64s, count: int) -> Int64s:
     """Return the order (n,) by neuron, then as they come, of spikes of these neurons (n,)."""
     # Numpy sorts 16 bits by radix, some ten times as fast as more.
     return np.argsort(rows.astype(np.uint16) if count <= 1 << 16 else rows, kind="stable")
+
+
+def _stretch(
+    attributes: Mapping[str, Any], start_s: float | None, stop_s: float | None, slack_s: float
+) -> tuple[float, float]:
+    """Return begin and end of the stretch in seconds, which lies within what was recorded."""
+    dt_s = attributes.get("dt_s")
+    start, stop = attributes.get("start_s", 0.0), attributes.get("stop_s")
+    if stop is None and "committed_tick" in attributes and dt_s is not None:
+        stop = attributes["committed_tick"] * dt_s
+    windows = [(dt_s * a, dt_s * b) for a, b in attributes.get("recorded_ticks", [])]
+    if len(windows) == 1:
+        start = max(start, windows[0][0])
+        stop = windows[0][1] if stop is None else min(stop, windows[0][1])
+    start = start if start_s is None else start_s
+    stop = stop if stop_s is None else stop_s
+    if stop is None:
+        raise AnalysisError("it is not known when the recording ends: give stop_s in seconds")
+    if not (np.isfinite(start) and np.isfinite(stop) and start < stop):
+        raise AnalysisError(
+            f"got the stretch from {start} s to {stop} s; expected one with a length"
+        )
+    # Over a gap there would be too few spikes and intervals that there are not.
+    if windows and not any(a - slack_s <= start and stop <= b + slack_s for a, b in windows):
+        known = ", ".join(f"{a:g} to {b:g} s" for a, b in windows)
+        raise AnalysisError(
+            f"got the stretch from {start:g} s to {stop:g} s; spikes were recorded from {known}: "
+            "give start_s and stop_s within one of these"
+        )
+    return float(start), float(stop)
 
 
 def _chosen(columns: xr.Dataset, neurons: Sequence[int] | npt.NDArray[Any] | None) -> Int64s:

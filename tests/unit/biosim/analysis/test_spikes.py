@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from biosim.analysis import mean_rate
 from biosim.analysis import spikes as module
 from biosim.analysis.spikes import spike_columns, spike_trains
 from biosim.errors import AnalysisError
@@ -176,3 +177,25 @@ def test_neurons_beyond_the_population_are_refused() -> None:
     spikes.attrs["size"] = 3
     with pytest.raises(AnalysisError, match=r"^got spikes of neurons 0 to 3; expected 0 to 2"):
         list(spike_trains(spikes).parts())
+
+
+def windowed(*windows: tuple[int, int]) -> xr.Dataset:
+    """Spikes of one neuron every 10 ms for a second, of which only windows were recorded."""
+    ticks = [t for a, b in windows for t in range(a, b) if t % 10 == 0]
+    made_up = spike_columns(np.array(ticks) * 1e-3, np.zeros(len(ticks), int), 1.0, dt_s=1e-3)
+    return made_up.assign_attrs(recorded_ticks=[list(window) for window in windows])
+
+
+def test_the_only_window_that_was_recorded_is_the_stretch() -> None:
+    assert mean_rate(windowed((200, 400))).values == pytest.approx([100.0])
+    killed = windowed((200, 900)).assign_attrs(stop_s=0.6)
+    assert spike_trains(killed).stop_s == 0.6
+
+
+def test_a_stretch_reaches_over_no_gap() -> None:
+    gaps = windowed((0, 200), (500, 800))
+    for begin, end in ((None, None), (0.1, 0.6), (0.3, 0.4), (0.7, 0.9)):
+        with pytest.raises(AnalysisError, match=r"recorded from 0 to 0\.2 s, 0\.5 to 0\.8 s: give"):
+            spike_trains(gaps, start_s=begin, stop_s=end)
+    rate = mean_rate(gaps, start_s=0.5, stop_s=0.8)
+    assert rate.values == pytest.approx([100.0])
