@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from biosim.analysis.binning import refuse_large
 from biosim.analysis.spikes import (
     Float64s,
     Int64s,
@@ -57,10 +58,15 @@ def intervals(
         therein. None for neurons with fewer than two spikes.
 
     Raises:
-        AnalysisError: as `spike_trains`.
+        AnalysisError: they would take more than 4 GiB, or as `spike_trains`.
     """
     trains = spike_trains(spikes, neurons, start_s, stop_s)
-    parts = list(_parts(trains))
+    parts: list[_Part] = []
+    size_bytes = 0
+    for part in _parts(trains):
+        size_bytes += sum(column.nbytes for column in part)
+        refuse_large(size_bytes, "the intervals", "use interval_histogram, or choose less time")
+        parts.append(part)
     rows = np.concatenate([np.empty(0, np.int64), *(part.rows for part in parts)])
     lengths = np.concatenate([np.empty(0), *(part.lengths for part in parts)])
     ends = np.concatenate([np.empty(0), *(part.ends for part in parts)])

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biosim.analysis import interval_histogram, interval_statistics, intervals, spike_columns
+from biosim.analysis import (
+    binning,
+    interval_histogram,
+    interval_statistics,
+    intervals,
+    spike_columns,
+)
 from biosim.errors import AnalysisError
 from tests.unit.biosim.analysis.trains import clock, columns, poisson
 
@@ -121,3 +127,9 @@ def test_populations_beyond_16_bits_are_sorted_as_well() -> None:
     assert float(found["mean"][3]) == pytest.approx(0.15)
     assert float(found["mean"][65_539]) == pytest.approx(0.4)
     assert int(found["count"].sum()) == 4
+
+
+def test_intervals_that_are_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binning, "MOST_BYTES", 1000)
+    with pytest.raises(AnalysisError, match=r"^the intervals would take .* use interval_histogram"):
+        intervals(columns(poisson()))
