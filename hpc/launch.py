@@ -27,6 +27,11 @@ ENDED = re.compile(r"exited with non-zero status.*Process name: .*,(\d+)\].*Exit
 KNOWN = re.compile(r'MPI_ABORT was invoked|calling "abort"|Primary job +terminated normally')
 """Notices of what a rank that ends all has said itself."""
 
+UNSTARTED = re.compile(r"listener thread failed to start")
+"""How Open MPI's launcher fails now and then, before it starts any rank; the next start is well."""
+
+STARTS = 3
+"""Attempts, in that case."""
 
 READABLE = "what was recorded until then, if anything, is readable"
 
@@ -50,6 +55,15 @@ def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
     command = [mpiexec, "-n", str(ranks), *options(mpiexec, ranks, threads)]
     # Without -P the modules beside the script would come before those of the same name elsewhere.
     command += [sys.executable, "-P", str(Path(__file__).with_name("ranked.py")), *arguments]
+    for attempt in range(1, STARTS + 1):
+        code, unstarted = _launched(command, ranks, attempt == STARTS)
+        if not unstarted:
+            break
+    return code
+
+
+def _launched(command: Sequence[str], ranks: int, last: bool) -> tuple[int, bool]:
+    """Run a command of mpiexec; return its exit code, and whether it is worth another attempt."""
     asked: list[int] = []
     process: subprocess.Popen[str] | None = None
 
@@ -74,18 +88,23 @@ def launch(arguments: Sequence[str], ranks: int, threads: int = 1) -> int:
         )
         for number in asked:  # it came before there was a process
             process.send_signal(number)
-        said = False
+        said = unstarted = False
         with process:
             assert process.stderr is not None
-            for line in own_words(process.stderr, ranks):
-                said = said or line.startswith("biosim: ")
-                print(line, end="", file=sys.stderr, flush=True)
+            for words in own_words(process.stderr, ranks):
+                if UNSTARTED.search(words) and not (last or asked or call.came):
+                    unstarted = True
+                    continue
+                said = said or words.startswith("biosim: ")
+                print(words, end="", file=sys.stderr, flush=True)
         code = process.returncode
+    if unstarted and code and not asked:
+        return code, True
     if code and not said:
         print(f"biosim: {_end(code, asked, call.first_gone(), ranks)}", file=sys.stderr)
     if code and asked:
-        return STOPPED
-    return code if code >= 0 else 128 - code
+        return STOPPED, False
+    return code if code >= 0 else 128 - code, False
 
 
 def _end(code: int, asked: Sequence[int], gone: int | None, ranks: int) -> str:
@@ -167,7 +186,7 @@ def environment(now: Mapping[str, str]) -> dict[str, str]:
 
 
 def own_words(stream: IO[str], ranks: int) -> Iterator[str]:
-    """Yield what ranks write; of the launcher's notices only what they have not said themselves."""
+    """Yield the lines that ranks write, and of the launcher's notices what they have not said."""
     notice: list[str] = []
     said, ended = False, ""
     for raw in stream:
@@ -188,7 +207,7 @@ def own_words(stream: IO[str], ranks: int) -> Iterator[str]:
         elif found := ENDED.search(text):
             ended = f"biosim: rank {found[1]} of {ranks} ended with exit code {found[2]}"
         elif not KNOWN.search(text):
-            yield from notice
+            yield "".join(notice)
         notice = []
     yield from notice  # a rank wrote a line like theirs, and nothing followed
     said = said or any(line.startswith("biosim: ") for line in notice)

@@ -25,12 +25,13 @@ class RollCall:
         ranks: how many were started.
 
     Attributes:
+        came: the ranks that have answered.
         path: of the socket; None where the system allows none, as at a path that is too long.
     """
 
     def __init__(self, ranks: int) -> None:
         self._ranks = ranks
-        self._came: list[int] = []
+        self.came: list[int] = []
         self._went: list[int] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -66,8 +67,8 @@ class RollCall:
         """Return the rank that ended first, or the only one that never came; None if unknown."""
         if self._went:
             return self._went[0]
-        missing = set(range(self._ranks)) - set(self._came)
-        return missing.pop() if self._came and len(missing) == 1 else None
+        missing = set(range(self._ranks)) - set(self.came)
+        return missing.pop() if self.came and len(missing) == 1 else None
 
     def _listen(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -97,7 +98,7 @@ class RollCall:
         said += more
         if more:
             if said.endswith(b"\n"):
-                self._came.append(int(said))
+                self.came.append(int(said))
         elif said.endswith(b"\n"):
             self._went.append(int(said))
         return not more

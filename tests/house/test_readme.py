@@ -15,7 +15,7 @@ from hpc import cli
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 QUICK = ["run.epochs=1", "run.batch_size=128"]
-"""Appended to what learns: what is shown runs, only shorter."""
+"""Appended to what learns: what is shown runs, only shorter, and compared with one seed."""
 
 SHORT = {
     "brunel": [],
@@ -40,6 +40,8 @@ def biosim_lines() -> list[list[str]]:
 
 def biosim(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     quick = SHORT.get(words[1], QUICK) if words[0] in ("run", "compare") else []
+    if "--seeds" in words:
+        quick = [*quick, "--seeds", "1"]
     monkeypatch.setattr(sys, "argv", ["biosim", *words, *quick])
     try:
         cli.main()

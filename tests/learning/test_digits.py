@@ -42,6 +42,9 @@ BARS: dict[str, dict[str, float]] = {
 }
 """Least test accuracy in percent, by rule and way of answering."""
 
+DEAR = ("forward_forward", "equilibrium_propagation", "noprop")
+"""Rules whose five seeds take a minute; one of them is to come within a point."""
+
 Reached = Callable[[str], Percents]
 
 
@@ -73,12 +76,21 @@ def resting(network: Network, *names: str) -> Network:
 # --- bars
 
 
-@pytest.mark.parametrize("rule", BARS)
+@pytest.mark.parametrize(
+    "rule", [pytest.param(rule, marks=[pytest.mark.slow] * (rule in DEAR)) for rule in BARS]
+)
 def test_a_rule_reaches_its_bar(rule: str, reached: Reached) -> None:
     found = reached(rule)
     assert found.keys() == BARS[rule].keys()
     for way, bar in BARS[rule].items():
         assert mean(found[way]) >= bar, f"{way}: {found[way]}"
+
+
+@pytest.mark.parametrize("rule", DEAR)
+def test_a_single_seed_comes_within_a_point_of_its_bar(rule: str) -> None:
+    found = percents(RECIPES[rule], seeds=1)
+    for way, bar in BARS[rule].items():
+        assert mean(found[way]) >= bar - 1.0, f"{way}: {found[way]}"
 
 
 def test_soft_hebb_gains_two_points_on_frozen_layers(
@@ -95,7 +107,7 @@ def test_soft_hebb_gains_two_points_on_frozen_layers(
 @pytest.mark.parametrize("rule", BARS)
 def test_frozen_hidden_layers_miss_every_bar(rule: str, reached: Reached) -> None:
     frozen = mean(reached(f"frozen, {len(RECIPES[rule].hidden)} hidden")["softmax"])
-    assert frozen < min(BARS[rule].values())
+    assert frozen < min(BARS[rule].values()) - 1.0
 
 
 def redraw_feedback(simulation: Simulation) -> None:

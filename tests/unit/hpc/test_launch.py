@@ -201,6 +201,40 @@ def test_ranks_that_have_ended_well_were_not_stopped(mpiexec, capfd) -> None:
     assert capfd.readouterr().err == ""
 
 
+NO_LISTENER = f"""\
+{DASHES}The PMIx server's listener thread failed to start. We cannot
+continue.
+{DASHES}"""
+
+
+@pytest.mark.parametrize(("well_at", "code"), [(2, 0), (3, 0), (4, 213)])
+def test_a_launcher_that_did_not_come_up_is_started_anew(
+    mpiexec, capfd, tmp_path: Path, well_at: int, code: int
+) -> None:
+    mpiexec(
+        f"""[ "$1" = --version ] && exit 0
+        echo >> {tmp_path}/starts
+        [ $(wc -l < {tmp_path}/starts) -ge {well_at} ] && exit 0
+        printf '%s' "{NO_LISTENER}" >&2
+        exit 213"""
+    )
+    assert launch(["run"], 2) == code
+    said = capfd.readouterr().err
+    assert said == (f"{NO_LISTENER}biosim: mpiexec ended with exit code 213\n" if code else "")
+    assert len((tmp_path / "starts").read_text().splitlines()) == min(well_at, 3)
+
+
+def test_a_launcher_that_fails_otherwise_is_started_once(mpiexec, capfd, tmp_path: Path) -> None:
+    mpiexec(
+        f"""[ "$1" = --version ] && exit 0
+        echo >> {tmp_path}/starts
+        printf '%s' "{NOT_STARTED}" >&2
+        exit 213"""
+    )
+    assert launch(["run"], 2) == 213
+    assert len((tmp_path / "starts").read_text().splitlines()) == 1
+
+
 def test_without_mpiexec_it_is_said_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

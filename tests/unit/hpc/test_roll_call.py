@@ -28,7 +28,7 @@ def until(happened: Callable[[], bool]) -> None:
 def test_the_first_that_ends_is_told_from_those_that_the_launcher_ends_then() -> None:
     with RollCall(3) as call:
         lines = [answer({ROLL_CALL: str(call.path), "PMI_RANK": str(n)}) for n in range(3)]
-        until(lambda: len(call._came) == 3)
+        until(lambda: len(call.came) == 3)
         assert call.first_gone() is None
         for rank in (1, 0, 2):
             lines[rank].close()  # type: ignore[union-attr]
@@ -40,7 +40,7 @@ def test_the_first_that_ends_is_told_from_those_that_the_launcher_ends_then() ->
 def test_one_that_ended_at_the_very_end_is_seen() -> None:
     with RollCall(2) as call:
         line = answer({ROLL_CALL: str(call.path), "PMI_RANK": "1"})
-        until(lambda: call._came == [1])
+        until(lambda: call.came == [1])
         assert line is not None
         line.close()
     assert call.first_gone() == 1
@@ -49,7 +49,7 @@ def test_one_that_ended_at_the_very_end_is_seen() -> None:
 def test_the_only_one_that_never_came_is_told() -> None:
     with RollCall(3) as call:
         lines = [answer({ROLL_CALL: str(call.path), "PMI_RANK": str(n)}) for n in (0, 2)]
-        until(lambda: len(call._came) == 2)
+        until(lambda: len(call.came) == 2)
         assert call.first_gone() == 1
         for line in lines:
             assert line is not None
