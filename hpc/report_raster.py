@@ -49,7 +49,8 @@ def raster(tree: xr.DataTree) -> dict[str, Any]:
         `group` of neurons over time, neurons first. All are empty where no spikes were stored.
         `edge_s` has the edges of the bins, `bin_ms` their width; the last bin ends with the run,
         and is up to half a bin narrower or wider. `whole`: the dots are all spikes; else those in
-        `raster_s` of neurons at even distances. `most_hz`: where colours of the map should end.
+        `raster_s`, of neurons at even distances if `thinned`. `most_hz`: where colours of the map
+        should end.
     """
     said, stored = tree.attrs, tree.children.get("spikes")
     nodes = {} if stored is None else {str(k): node for k, node in stored.children.items()}
@@ -65,11 +66,10 @@ def raster(tree: xr.DataTree) -> dict[str, Any]:
     recorded = {name: len(spike_trains(node, stop_s=end_s).neurons) for name, node in nodes.items()}
     neurons = sum(recorded.values())
     whole = sum(node.sizes["spike"] for node in nodes.values()) <= MOST_DOTS
-    every = {
-        name: 1 if whole else math.ceil(n / max(1, round(RASTER_NEURONS * n / neurons)))
-        for name, n in recorded.items()
-        if n
-    }
+    every = {name: 1 for name, n in recorded.items() if n}
+    if not whole and _late(tree, every, end_s) > MOST_DOTS:
+        shown = {name: max(1, round(RASTER_NEURONS * recorded[name] / neurons)) for name in every}
+        every = {name: math.ceil(recorded[name] / shown[name]) for name in every}
     begin_s = 0.0 if whole else _begin(tree, every, end_s)
     rows, most = [], [np.empty(0)]
     for name, size in said["populations"].items():
@@ -96,6 +96,7 @@ def raster(tree: xr.DataTree) -> dict[str, Any]:
         "edge_s": np.round(edges, 9).tolist(),
         "bin_ms": bin_ms,
         "whole": whole,
+        "thinned": any(step > 1 for step in every.values()),
         "raster_s": [begin_s, end_s],
         "most_hz": _most(np.concatenate(most)),
     }
@@ -103,14 +104,19 @@ def raster(tree: xr.DataTree) -> dict[str, Any]:
 
 def _begin(tree: xr.DataTree, every: dict[str, int], end_s: float) -> float:
     """Return from when on the dots of every so many neurons are few enough."""
-    late_s = min(RASTER_S, end_s)
-    dots = sum(
-        spikes_between(tree, name, end_s - late_s, end_s).sizes["spike"] / step
-        for name, step in every.items()
-    )
+    late_s, dots = min(RASTER_S, end_s), _late(tree, every, end_s)
     if dots > MOST_DOTS:
         late_s = max(1e-3, math.floor(1e3 * late_s * MOST_DOTS / dots) * 1e-3)
     return max(0.0, end_s - late_s)
+
+
+def _late(tree: xr.DataTree, every: dict[str, int], end_s: float) -> float:
+    """Return about how many of the last spikes are dots, of every so many neurons."""
+    begin_s = max(0.0, end_s - RASTER_S)
+    return sum(
+        spikes_between(tree, name, begin_s, end_s).sizes["spike"] / step
+        for name, step in every.items()
+    )
 
 
 def _dots(

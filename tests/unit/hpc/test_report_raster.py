@@ -101,6 +101,22 @@ def test_dots_of_many_spikes_are_the_last_of_some_neurons(some: xr.DataTree) -> 
     assert 350 < sum(len(row["at_s"]) for row in drawn["populations"]) < 650
 
 
+def test_the_last_spikes_are_of_all_neurons_where_that_is_little(
+    some: xr.DataTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_raster, "MOST_DOTS", 500)
+    monkeypatch.setattr(report_raster, "RASTER_S", 0.03)
+    drawn = raster(some)
+    assert not drawn["whole"]
+    assert not drawn["thinned"]
+    for row in drawn["populations"]:
+        time = some[f"spikes/{row['name']}"].time.values
+        assert len(row["at_s"]) == np.count_nonzero(time >= 0.402 - 1e-9)
+    monkeypatch.setattr(report_raster, "MOST_DOTS", 100)
+    monkeypatch.setattr(report_raster, "RASTER_NEURONS", 40)
+    assert raster(some)["thinned"]
+
+
 @pytest.mark.parametrize("ticks", [1, 49, 50, 74, 75, 76, 4325, 99_999, 12_345_678])
 def test_bins_are_few_and_the_last_is_neither_narrow_nor_wide(ticks: int) -> None:
     drawn = raster(stored({"E": poisson(10, 5, ticks)}, ticks))
