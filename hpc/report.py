@@ -24,6 +24,8 @@ from biosim.ledger import ARITHMETIC
 from biosim.store import STORE
 from hpc.output import REPORT
 from hpc.report_ranks import balance, imbalance
+from hpc.report_representations import representations
+from hpc.report_weights import turning
 from hpc.run import TRAIN_SHOWN
 from hpc.summary import DIRECTIONS, Row, StoredRun, collect, count, percent, summarise
 from hpc.weight_images import weight_image
@@ -150,7 +152,8 @@ def figures(rows: Sequence[Row]) -> dict[str, Any]:
 
     Accuracy is in percent, everything else in the units of the store. `rows` holds for every
     row: `accuracy` and `rate` with one value a seed and their middle, `bytes` and `arithmetic`
-    by part, `curves` by split, `change` by projection.
+    by part, `curves` by split, `change` by projection, and of one run `turning` and `alike` as
+    `hpc.report_weights` and `hpc.report_representations` give them.
     """
     curves = [run.array("learning/accuracy") for row in rows for run in row.runs]
     names = {str(name) for c in curves if c is not None for name in c["split"].values}
@@ -179,6 +182,8 @@ def figures(rows: Sequence[Row]) -> dict[str, Any]:
                 ),
                 "curves": {split: _curves(row, split) for split in splits},
                 "change": _change(row),
+                "turning": turning(_pictured(row)),
+                "alike": representations(_pictured(row)),
             }
             for row, colour in zip(rows, colours(rows), strict=True)
         ],
@@ -239,6 +244,12 @@ def _change(row: Row) -> dict[str, dict[str, list[Any]]]:
     return found
 
 
+def _pictured(row: Row) -> xr.DataTree | None:
+    """Return the first finished run; if none finished, the first that has stored anything."""
+    stored = (run.tree for run in (*row.finished, *row.runs) if run.tree is not None)
+    return next(stored, None)
+
+
 def _weights(row: Row) -> list[str]:
     """Return what weights are stored, in the order of the ledger; parts of a block by block."""
     if not row.finished or (tree := row.finished[0].tree) is None or "weights" not in tree:
@@ -264,6 +275,8 @@ def _view(row: Row, drawn: Mapping[str, Any]) -> dict[str, Any]:
         "name": drawn["name"],
         "colour": drawn["colour"],
         "change": drawn["change"],
+        "turning": drawn["turning"],
+        "alike": drawn["alike"],
         "card": row.attributes.get("card", {}),
         "settings": row.attributes.get("scenario", {}),
         "scenario": _toml(row.attributes.get("scenario", {})),

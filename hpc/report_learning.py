@@ -139,9 +139,13 @@ def _weights(tree: xr.DataTree, name: str) -> Plot | None:
         return None
     weight = [stored.w.isel(snapshot=k).values.astype(np.float64) for k in (0, -1)]
     at_s = [float(stored.time.values[k]) for k in (0, -1)]
-    edges = np.linspace(min(w.min() for w in weight), max(w.max() for w in weight), WEIGHT_BINS + 1)
-    if edges[0] == edges[-1]:
-        edges = np.linspace(edges[0] - 0.5, edges[0] + 0.5, WEIGHT_BINS + 1)
+    # Of a run that diverged some are not finite.
+    low = min(float(w.min(where=np.isfinite(w), initial=np.inf)) for w in weight)
+    high = max(float(w.max(where=np.isfinite(w), initial=-np.inf)) for w in weight)
+    if low > high:
+        return None
+    room = 0.5 * (abs(low) or 1.0) if low == high else 0.0
+    edges = np.linspace(low - room, high + room, WEIGHT_BINS + 1)
     parts = {f"at {at_s[0]:.4g} s": weight[0]}
     involved = tree.attrs["scenario"].get("task", {}).get("involved")
     if involved is None:

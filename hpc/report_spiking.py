@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 import zarr
 import zarr.errors
@@ -21,23 +20,15 @@ from plotly.offline import get_plotlyjs
 
 from biosim.errors import OutputError
 from biosim.store import STORE
-from biosim.traces import open_run, spikes_between
+from biosim.traces import open_run
 from hpc.output import REPORT
 from hpc.report_learning import plots, window_lines
 from hpc.report_ranks import balance, balance_lines, imbalance
+from hpc.report_raster import raster
+from hpc.report_weights import weight_maps
 from hpc.show_spiking import milliseconds
 
 TEMPLATE = "report_spiking.html"
-RASTER_S = 0.5
-"""The raster shows the last so many seconds."""
-RASTER_NEURONS = 1000
-"""Neurons in the raster, shared out among populations by their size."""
-BINS = 200
-"""Of the rates over time, at most."""
-BIN_MS = 5
-"""Least width of a bin; wider ones have whole milliseconds too."""
-AT_ONCE = 1 << 22
-"""Spikes that are read at a time."""
 
 
 def is_spiking(directory: Path) -> bool:
@@ -95,9 +86,7 @@ def write_spiking_report(directory: Path) -> Path:
         title=tree.attrs["scenario"]["name"],
         about=about(tree.attrs),
         rows=drawn["populations"],
-        raster_s=drawn["raster_s"],
-        bin_ms=drawn["bin_ms"],
-        learnt=drawn["learnt"],
+        drawn=drawn,
         ranks=(ranks := balance(tree)),
         balance=imbalance(ranks) if ranks else "",
         found=found_lines(tree.attrs["found"]) if "found" in tree.attrs else [],
@@ -141,67 +130,15 @@ def about(said: Mapping[Any, Any]) -> dict[str, str]:
 def figures(tree: xr.DataTree) -> dict[str, Any]:
     """Return the numbers of the page, as JSON takes them.
 
-    `populations` holds for each: `name`, `size`, `spikes`, `rate_hz` and `cv` of the run (None
-    where it is not known), `rate` over time in Hz and the dots of the raster as `at_s` and `row`;
-    both are empty where its spikes were not stored. `time_s` has the middle of each bin. `learnt`
-    holds the plots of `hpc.report_learning`.
+    What `hpc.report_raster.raster` returns, where `populations` also have `spikes`, `rate_hz` and
+    `cv` of the run, None where it is not known; `learnt` holds the plots of `hpc.report_learning`
+    and `spread` the maps of `hpc.report_weights`.
     """
-    said = tree.attrs
-    dt_s, stored = said["dt_s"], tree.children.get("spikes")
-    ticks = said.get("committed_tick", said["ticks"]) if stored is not None else said["ticks"]
-    end_s = min(ticks, said["ticks"]) * dt_s
-    bin_ms = max(BIN_MS, -(-round(end_s * 1e3) // BINS))
-    # The last bin ends with the run, and is up to half a bin narrower or wider.
-    inner = np.arange(bin_ms * 1e-3, end_s - bin_ms * 1e-3 / 2, bin_ms * 1e-3)
-    edges = np.array([0.0, *inner, max(end_s, dt_s)])
-    begin_s = max(0.0, end_s - RASTER_S)
-    neurons = sum(said["populations"].values())
-    activity = said.get("result", {}).get("activity", {})
-    rows, first = [], 0
-    for name, size in said["populations"].items():
-        of_run = activity.get(name, {})
-        row: dict[str, Any] = {"name": name, "size": size, "rate": [], "at_s": [], "row": []}
-        row |= {key: of_run.get(key) for key in ("spikes", "rate_hz", "cv")}
-        if stored is not None and name in stored.children:
-            spikes = stored.children[name].to_dataset(inherit=False)
-            some = spikes.sizes.get("recorded_neuron", size)
-            recorded_s = _recorded(spikes, edges)
-            rates = _counts(spikes, edges) / some / np.where(recorded_s, recorded_s, 1.0)
-            # Where nothing was recorded there is no rate; it is not zero.
-            row["rate"] = [r if s > 0 else None for r, s in zip(rates, recorded_s, strict=True)]
-            shown = max(1, round(RASTER_NEURONS * size / neurons))
-            every = max(1, size // shown)
-            late = spikes_between(tree, str(name), begin_s, end_s)
-            who = late.neuron.values.astype(np.int64)
-            dots = who % every == 0
-            row["at_s"] = np.round(late.time.values[dots], 6).tolist()
-            row["row"] = (who[dots] // every + first).tolist()
-            first += -(-size // every)
-        rows.append(row)
-    return {
-        "populations": rows,
-        "time_s": ((edges[1:] + edges[:-1]) / 2).tolist(),
-        "bin_ms": bin_ms,
-        "raster_s": [begin_s, end_s],
+    activity = tree.attrs.get("result", {}).get("activity", {})
+    drawn = raster(tree)
+    for row in drawn["populations"]:
+        row |= {k: activity.get(row["name"], {}).get(k) for k in ("spikes", "rate_hz", "cv")}
+    return drawn | {
         "learnt": [asdict(plot) for plot in plots(tree)],
+        "spread": weight_maps(tree),
     }
-
-
-def _recorded(spikes: xr.Dataset, edges: Any) -> Any:
-    """Return the seconds of each bin in which spikes were recorded."""
-    if "recorded_ticks" not in spikes.attrs:
-        return np.diff(edges)
-    found = np.zeros(len(edges) - 1)
-    for stretch in spikes.attrs["recorded_ticks"]:
-        start, stop = (tick * spikes.attrs["dt_s"] for tick in stretch)
-        found += np.clip(np.minimum(stop, edges[1:]) - np.maximum(start, edges[:-1]), 0.0, None)
-    return np.where(found > 1e-9, found, 0.0)
-
-
-def _counts(spikes: xr.Dataset, edges: Any) -> Any:
-    counts = np.zeros(len(edges) - 1)
-    for start in range(0, spikes.sizes["spike"], AT_ONCE):
-        part = spikes.time.isel(spike=slice(start, start + AT_ONCE)).values
-        # A spike at the very edge belongs to the bin that begins there.
-        counts += np.histogram(part + 1e-9, edges)[0]
-    return counts

@@ -8,11 +8,12 @@ What is established and has a library is not here: for SPADE, unitary events, sp
 and the like, use Elephant.
 """
 
-from biosim.analysis.binning import spike_counts
+from biosim.analysis.binning import group_counts, spike_counts
 from biosim.analysis.connectome import dynamic_connectome, pairwise_affinity
 from biosim.analysis.correlation import pairwise_correlation
 from biosim.analysis.correlogram import cross_correlogram
 from biosim.analysis.dimensionality import participation_ratio, principal_components
+from biosim.analysis.distribution import weight_distribution
 from biosim.analysis.intervals import interval_histogram, interval_statistics, intervals
 from biosim.analysis.matching import match_neurons
 from biosim.analysis.rates import binned_rate, kernel_rate, mean_rate
@@ -25,7 +26,7 @@ from biosim.analysis.similarity import (
 )
 from biosim.analysis.spectrum import population_spectrum
 from biosim.analysis.spikes import spike_columns
-from biosim.analysis.stored import population_similarities
+from biosim.analysis.stored import population_dissimilarities, population_similarities
 from biosim.analysis.synchrony import spike_synchrony, synchrony
 from biosim.analysis.tiling import tiling_coefficient
 from biosim.analysis.trials import psth, trial_counts
@@ -48,6 +49,7 @@ __all__ = [
     "dynamic_connectome",
     "fano_factor",
     "fano_factor_of_counts",
+    "group_counts",
     "interval_histogram",
     "interval_statistics",
     "intervals",
@@ -60,6 +62,7 @@ __all__ = [
     "pairwise_affinity",
     "pairwise_correlation",
     "participation_ratio",
+    "population_dissimilarities",
     "population_similarities",
     "population_spectrum",
     "principal_components",
@@ -75,6 +78,7 @@ __all__ = [
     "trial_counts",
     "tuning",
     "update_alignment",
+    "weight_distribution",
     "weight_histogram",
     "weight_statistics",
 ]

@@ -72,6 +72,57 @@ def population_counts(trains: SpikeTrains, bin_s: float) -> Int64s:
     return counts
 
 
+def group_counts(
+    spikes: SpikeColumns,
+    bin_s: float,
+    width: int,
+    *,
+    start_s: float | None = None,
+    stop_s: float | None = None,
+) -> xr.DataArray:
+    """Return how often neighbouring neurons fired together in each bin: a raster seen from afar.
+
+    Spikes are read a part at a time; what is held is one part and the result.
+
+    Args:
+        spikes: of `biosim.open_run` or of `spike_columns`.
+        bin_s: width of a bin in seconds; bins are those of `spike_counts`.
+        width: recorded neurons in a group; the last group has what is left.
+        start_s: begin of the first bin; by default of the recording.
+        stop_s: end; by default of the recording.
+
+    Returns:
+        Counts (time, group); `time` is the middle of the bin in seconds, `neuron` (group) the first
+        of the group.
+
+    Raises:
+        AnalysisError: the width is below 1, no bin fits into the stretch, or the result would be
+            larger than 4 GiB.
+    """
+    if width < 1:
+        raise AnalysisError(f"got groups of {width} neurons; expected 1 or more")
+    trains = spike_trains(spikes, None, start_s, stop_s)
+    bins, groups = whole_bins(trains, bin_s), -(-len(trains.neurons) // width)
+    refuse_large(8 * bins * groups, "the counts", "choose wider bins or groups, or less time")
+    counts = np.zeros((bins, groups), np.int64)
+    for at, rows in _binned(trains, bin_s):
+        if len(at):
+            first, last = int(at[0]), int(at[-1]) + 1
+            flat = (at - first) * groups + rows // width
+            found = np.bincount(flat, minlength=(last - first) * groups)
+            counts[first:last] += found.reshape(-1, groups)
+    return xr.DataArray(
+        counts,
+        dims=("time", "group"),
+        coords={
+            "time": bin_times(trains, bin_s),
+            "neuron": ("group", trains.neurons[::width], trains.coordinate().attrs),
+        },
+        name="count",
+        attrs={"units": "1", "long_name": "spikes", "bin_s": bin_s},
+    )
+
+
 def count_bands(trains: SpikeTrains, bin_s: float) -> Iterator[Int64s]:
     """Yield the counts of every neuron, (some bins, n_neurons), until all bins have come.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 import xarray as xr
 
+from biosim.analysis.similarity import dissimilarity
 from biosim.errors import AnalysisError
 
 Similarity = Callable[[xr.DataArray, xr.DataArray], xr.DataArray]
@@ -105,6 +106,39 @@ def population_similarities(
     labels = np.array(list(found), dtype=object)
     coords = {"population": labels, "other": labels}
     return xr.DataArray(values, coords, dims=("population", "other"), attrs={"units": "1"})
+
+
+def population_dissimilarities(
+    tree: xr.DataTree, most: int, names: Collection[str] = ()
+) -> dict[str, xr.DataArray]:
+    """Return how much the patterns of samples differ in each population, at the last snapshot.
+
+    Args:
+        tree: of `biosim.open_run`.
+        most: samples; of more, ones at even distances are taken.
+        names: of populations; all if empty.
+
+    Returns:
+        `dissimilarity` (sample, other) of each, samples ordered by label where they have one.
+
+    Raises:
+        AnalysisError: `most` is below 1.
+    """
+    if most < 1:
+        raise AnalysisError(f"got most={most} samples; expected 1 or more")
+    found = {}
+    for name, activity in stored_activity(tree).items():
+        if names and name not in names:
+            continue
+        order = np.arange(activity.sizes["sample"])
+        if "label" in activity.coords:
+            order = np.argsort(activity["label"].values, kind="stable")
+        order = order[:: max(1, -(-len(order) // most))]
+        chosen = activity.isel(sample=order)
+        found[name] = dissimilarity(chosen)
+        if "label" in activity.coords:
+            found[name]["label"] = ("sample", chosen["label"].values)
+    return found
 
 
 def _there(tree: xr.DataTree, stored: xr.DataArray) -> xr.DataArray:

@@ -7,8 +7,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from biosim.analysis import (
-    dissimilarity,
     linear_cka,
+    population_dissimilarities,
     population_similarities,
     representational_similarity,
 )
@@ -48,21 +48,14 @@ def dissimilarity_figure(tree: xr.DataTree, selection: Selection) -> Figure:
     Raises:
         AnalysisError: the run stored no activity.
     """
-    found = chosen_activity(tree, selection)
+    names = chosen_activity(tree, selection)
+    found = population_dissimilarities(tree, MOST_SAMPLES, names)
     drawn, axes = panels(len(found), selection.width_mm, 55)
-    shown = []
-    for activity in found.values():
-        order = np.arange(activity.sizes["sample"])
-        labels = activity["label"].values if "label" in activity.coords else None
-        if labels is not None:
-            order = np.argsort(labels, kind="stable")
-        order = order[:: -(-len(order) // MOST_SAMPLES)]
-        matrix = dissimilarity(activity.isel(sample=order)).values
-        shown.append((matrix, None if labels is None else labels[order]))
-    known = np.concatenate([matrix[np.isfinite(matrix)] for matrix, _ in shown])
+    known = np.concatenate([m.values[np.isfinite(m.values)] for m in found.values()])
     most = float(known.max()) if len(known) else 1.0
-    for here, name, (matrix, ordered) in zip(axes, found, shown, strict=False):
-        image = here.imshow(matrix, cmap=SEQUENTIAL, vmin=0, vmax=most or 1.0)
+    for here, (name, matrix) in zip(axes, found.items(), strict=False):
+        ordered = matrix["label"].values if "label" in matrix.coords else None
+        image = here.imshow(matrix.values, cmap=SEQUENTIAL, vmin=0, vmax=most or 1.0)
         if ordered is None:
             here.set_xlabel("sample")
         else:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from biosim.analysis import layer_rotation, weight_histogram, weight_statistics
+from biosim.analysis import layer_rotation, weight_distribution
 from biosim.analysis.stored import stored_weights
 from biosim.errors import AnalysisError
 from biosim.figures.selection import Selection, chosen
@@ -28,7 +28,6 @@ from biosim.figures.style import (
     whole_ticks,
 )
 
-BINS, LEAST_BINS = 60, 12
 FEW_SNAPSHOTS = 3
 """So many are drawn as lines, more as a map."""
 MOST_SNAPSHOTS = 200
@@ -71,23 +70,18 @@ def weight_figure(tree: xr.DataTree, selection: Selection) -> Figure:
         count = stored.sizes["snapshot"]
         at = np.unique(np.linspace(0, count - 1, MOST_SNAPSHOTS).round().astype(int))
         weights = stored.isel(snapshot=at)
-        statistics = weight_statistics(weights)
-        # Of numpy: xarray would pass over what is not a number.
-        low = float(statistics.minimum.values.min())
-        high = float(statistics.maximum.values.max())
-        if not np.isfinite([low, high]).all():
+        distribution = weight_distribution(weights)
+        edges = distribution.edge.values
+        if not np.isfinite(distribution["mean"].values).all():
             raise AnalysisError(
                 f"weights of {name} are not finite at some snapshot; the run diverged: "
                 "draw others with a choice of projections"
             )
-        room = 0.5 if low == high else 0.0
-        bins = int(np.clip(np.sqrt(weights.size / len(at)), LEAST_BINS, BINS))
-        edges = np.linspace(low - room, high + room, bins + 1)
-        counts = weight_histogram(weights, edges).values
+        counts = distribution["count"].values
         share = 100 * counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
         factor, unit = prefixed(edges, str(weights.attrs.get("units", "1")))
         draw = _lines if len(at) <= FEW_SNAPSHOTS else _map
-        draw(here, weights, share, edges * factor, statistics * factor, unit)
+        draw(here, weights, share, edges * factor, distribution[["mean", "std"]] * factor, unit)
         here.set_title(name, loc="left")
     legends = [here.get_legend_handles_labels() for here in axes]
     same = all(labels == legends[0][1] for _, labels in legends)

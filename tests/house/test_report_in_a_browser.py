@@ -17,11 +17,16 @@ import zarr
 
 from biosim import open_run
 from biosim.store import STORE
+from hpc import report_raster
 from hpc.compare import compare, plan
 from hpc.report import shown, write_report
+from hpc.report_spiking import write_spiking_report
+from hpc.run import run
 from hpc.stored import stored_scenario
 from hpc.summary import collect, count, percent, summarise
-from scenarios.reading import read_tree, resolve
+from scenarios.reading import read_tree, resolve, resolve_any
+from scenarios.spiking import SpikingScenario
+from tests.unit.hpc.test_run_spiking import TREE
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
@@ -29,9 +34,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+ActionChains = webdriver.ActionChains
 
 RULES = ["backprop", "equilibrium_propagation", "frozen"]
 QUICK = ["run.epochs=2", "run.batch_size=64", "record.samples=5"]
+
+OF_A_RULE = ("change", "rotation", "growth", "cka", "rdm")
 
 FLAGS = (
     "--headless=new",
@@ -49,8 +57,10 @@ FLAGS = (
 DRAWN = """
 return Array.from(document.querySelectorAll("div.plot"), (place) => [
   place.id,
-  Array.from(place.querySelectorAll(".scatterlayer path, .barlayer path")).filter((path) => {
-    const box = path.getBoundingClientRect();
+  Array.from(place.querySelectorAll(
+    ".scatterlayer path, .barlayer path, .heatmaplayer image",
+  )).filter((mark) => {
+    const box = mark.getBoundingClientRect();
     return box.width > 0 && box.height > 0;
   }).length,
 ]);
@@ -60,6 +70,9 @@ return Array.from(document.querySelectorAll(`#${arguments[0]} tbody tr`), (row) 
   Array.from(row.cells, (cell) => cell.innerText.trim().replace(/\\s+/g, " ")));
 """
 WIDTHS = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth];"
+HEADINGS = "return Array.from(document.querySelectorAll('h2'), (h) => h.innerText);"
+AXIS = "return document.getElementById(arguments[0])._fullLayout[arguments[1]].type;"
+BOX = "return document.getElementById(arguments[0])._fullLayout.xaxis.range;"
 SHOWN = """
 return Array.from(document.querySelectorAll("div.plot"), (place) => place.data
   .filter((trace) => trace.meta === arguments[0] && trace.visible !== false).length)
@@ -89,6 +102,29 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert compare(entries, directory, jobs=2) == []
     write_report(directory)
     return directory
+
+
+def layers(directory: Path, *overrides: str) -> Path:
+    """Run backprop on the digits, and return its report."""
+    given = resolve(read_tree("digits"), ["run.epochs=1", "run.batch_size=64", *overrides])
+    run(given, directory)
+    return write_report(directory)
+
+
+def spikes(directory: Path) -> Path:
+    """Run a small network that learns, and return its report."""
+    given = resolve_any(TREE, ["record.spikes=true", "name=<tiny>"])
+    assert isinstance(given, SpikingScenario)
+    run(given, directory)
+    return write_spiking_report(directory)
+
+
+@pytest.fixture(scope="module")
+def spiking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a spiking run with more spikes than are dots."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_raster, "MOST_DOTS", 200)
+        return spikes(tmp_path_factory.mktemp("spiking") / "run")
 
 
 def problems(browser: Any, page: Path) -> list[str]:
@@ -122,7 +158,7 @@ def test_the_report_is_drawn_and_asks_for_nothing(
     places = {place for place, _ in browser.execute_script(DRAWN)}
     assert places == {
         *("accuracy", "curve-test", "curve-train", "rate", "bytes", "arithmetic"),
-        *(f"change-{rule}" for rule in RULES),
+        *(f"{what}-{rule}" for what in OF_A_RULE for rule in RULES),
     }
     resize(browser, 1280, browser.execute_script("return document.documentElement.scrollHeight"))
     picture = tmp_path / "report.png"
@@ -208,9 +244,72 @@ def test_a_run_that_diverged_is_drawn_as_far_as_it_came(
     zarr.open_group(str(run / STORE), mode="r+").attrs.update(status="diverged", error="infinite")
     assert problems(browser, write_report(run)) == []
     places = [place for place, _ in browser.execute_script(DRAWN)]
-    assert places == ["curve-test", "curve-train"]
+    of_it = [f"{what}-backprop" for what in OF_A_RULE if what != "change"]
+    assert places == ["curve-test", "curve-train", *of_it]
     (line,) = browser.execute_script(CELLS, "table-unfinished")
     assert line[:4] == ["backprop", "0", "diverged", "infinite"]
+
+
+def test_what_was_not_recorded_has_no_section(browser: Any, tmp_path: Path) -> None:
+    report = layers(tmp_path / "run", "record.weights=last", "record.activity=[]")
+    assert problems(browser, report) == []
+    places = {place for place, _ in browser.execute_script(DRAWN)}
+    assert not places & {f"{what}-backprop" for what in ("rotation", "growth", "cka", "rdm")}
+    assert browser.execute_script(HEADINGS).count("Weights over time") == 0
+    assert "Representations" not in browser.execute_script(HEADINGS)
+
+
+def test_a_run_without_a_finite_weight_is_drawn(
+    browser: Any, comparison: Path, tmp_path: Path
+) -> None:
+    """Of the snapshots of such a run some are known; on a logarithmic axis nothing may be NaN."""
+    run = shutil.copytree(comparison / "backprop" / "seed-0", tmp_path / "run")
+    group = zarr.open_group(str(run / STORE), mode="r+")
+    group.attrs.update(status="diverged", error="infinite")
+    weight: Any = group["weights/hidden1-hidden2/weight"]
+    weight[1] = 1e30
+    other: Any = group["weights/input-hidden1/weight"]
+    other[1, 0, 0] = float("nan")
+    activity: Any = group["activity/hidden1/activity"]
+    activity[:] = float("nan")
+    assert problems(browser, write_report(run)) == []
+    assert browser.execute_script(AXIS, "growth-backprop", "yaxis") == "log"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_spiking_report_is_drawn_and_no_wider_than_the_window(
+    width: int, browser: Any, spiking: Path
+) -> None:
+    resize(browser, width, 900)
+    assert problems(browser, spiking) == []
+    places = {place for place, _ in browser.execute_script(DRAWN)}
+    assert places == {"rates", "raster-map", "raster", "learnt-0", "spread-0"}
+    page, window = browser.execute_script(WIDTHS)
+    assert page <= window <= width
+
+
+def test_a_reader_looks_closer_at_the_raster_in_time(browser: Any, spiking: Path) -> None:
+    resize(browser, 1280, 900)
+    browser.get(spiking.as_uri())
+    first = browser.execute_script(BOX, "raster-map")
+    (place,) = browser.find_elements("css selector", "#raster-map .nsewdrag[data-subplot='xy']")
+    browser.execute_script("arguments[0].scrollIntoView({ block: 'center' })", place)
+    actions = ActionChains(browser).move_to_element_with_offset(place, -100, 0)
+    actions.click_and_hold().move_by_offset(150, 2).release().perform()
+    close = browser.execute_script(BOX, "raster-map")
+    assert first[0] < close[0] < close[1] < first[1]
+
+
+def test_few_spikes_are_all_dots(browser: Any, tmp_path: Path) -> None:
+    report = spikes(tmp_path / "run")
+    assert problems(browser, report) == []
+    places = {place for place, _ in browser.execute_script(DRAWN)}
+    assert places == {"rates", "raster", "learnt-0", "spread-0"}
+    drawn = browser.execute_script(
+        "return document.querySelectorAll('#raster .scatterlayer path.point').length"
+    )
+    tree = open_run(tmp_path / "run")
+    assert drawn == sum(node.sizes["spike"] for node in tree["spikes"].children.values())
 
 
 def after(head: str, more: str) -> Callable[[str], str]:
@@ -241,6 +340,10 @@ SPOILED: dict[str, tuple[Callable[[str], str], str]] = {
         after("<body>", f'<img alt="" src="{ELSEWHERE}/x.png">'),
         f"request: {ELSEWHERE}/x.png",
     ),
+    "a map without numbers": (
+        instead("zmin: 0, zmax: 1,", "zmin: 0, zmax: 1, z: [],"),
+        "nothing is drawn in cka-frozen",
+    ),
     "an error": (after("<body>", "<script>console.error('wrong')</script>"), "wrong"),
 }
 
@@ -255,4 +358,22 @@ def test_a_spoiled_report_is_found(
     assert bad != good
     page = tmp_path / "report.html"
     page.write_text(bad, encoding="utf-8")
+    assert any(finding in problem for problem in problems(browser, page))
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "finding"),
+    [
+        ("z: p.hz,", "z: [],", "nothing is drawn in raster-map"),
+        ("y: map.edge, z,", "y: map.edge, z: w,", "w is not defined"),
+        ("y: p.neuron,", "y: [],", "nothing is drawn in raster"),
+    ],
+)
+def test_a_spoiled_spiking_report_is_found(
+    good: str, bad: str, finding: str, browser: Any, spiking: Path, tmp_path: Path
+) -> None:
+    text = spiking.read_text(encoding="utf-8")
+    assert text.count(good) == 1
+    page = tmp_path / "report.html"
+    page.write_text(text.replace(good, bad), encoding="utf-8")
     assert any(finding in problem for problem in problems(browser, page))

@@ -11,7 +11,6 @@ import pytest
 
 import biosim
 from biosim.errors import OutputError
-from hpc import report_spiking
 from hpc.report_spiking import figures, is_spiking, spiking_table, write_spiking_report
 from hpc.run import run
 from hpc.run_spiking import SpikingResult
@@ -51,7 +50,7 @@ def test_there_is_no_rate_where_nothing_was_recorded(tmp_path: Path) -> None:
         assert isinstance(given, SpikingScenario)
         drawn = figures(biosim.open_run(run(given, tmp_path / name).path))
         rates.append(next(r["rate"] for r in drawn["populations"] if r["name"] == "noise"))
-        bins = len(drawn["time_s"])
+        bins = len(drawn["edge_s"]) - 1
         json.dumps(drawn, allow_nan=False)
     whole, part = rates
     width_s = 0.12 / bins
@@ -64,35 +63,23 @@ def test_there_is_no_rate_where_nothing_was_recorded(tmp_path: Path) -> None:
 def test_the_figures_are_those_of_the_store(
     done: SpikingResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_spiking, "AT_ONCE", 100)  # several reads
+    monkeypatch.setattr("biosim.analysis.spikes.PART", 100)  # several reads
     tree = biosim.open_run(done.path)
     drawn = figures(tree)
     json.dumps(drawn, allow_nan=False)
     rows = {row["name"]: row for row in drawn["populations"]}
-    assert rows["E"]["rate"] == rows["E"]["row"] == []  # not stored
+    assert rows["E"]["rate"] == rows["E"]["neuron"] == []  # not stored
     width_s = drawn["bin_ms"] * 1e-3
     for name in ("I", "noise"):
         spikes = tree[f"spikes/{name}"]
         assert sum(rows[name]["rate"]) * width_s * rows[name]["size"] == pytest.approx(
             len(spikes.time)
         )
-    # Every neuron of a small network is in the raster, those of a population side by side.
-    at, row = np.array(rows["I"]["at_s"]), np.array(rows["I"]["row"])
+    # Of a small network every spike is a dot.
+    assert drawn["whole"]
+    at, neuron = np.array(rows["I"]["at_s"]), np.array(rows["I"]["neuron"])
     np.testing.assert_allclose(at, tree["spikes/I"].time.values, atol=1e-6)
-    np.testing.assert_array_equal(row, tree["spikes/I"].neuron.values)
-    assert min(rows["noise"]["row"]) >= 260
-
-
-def test_only_some_neurons_of_a_large_network_are_in_the_raster(
-    done: SpikingResult, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(report_spiking, "RASTER_NEURONS", 57)
-    monkeypatch.setattr(report_spiking, "RASTER_S", 0.02)
-    drawn = figures(biosim.open_run(done.path))
-    (inhibitory,) = (row for row in drawn["populations"] if row["name"] == "I")
-    assert drawn["raster_s"] == pytest.approx([0.1, 0.12])
-    assert all(0.1 <= at < 0.12 for at in inhibitory["at_s"])
-    assert 0 < max(inhibitory["row"]) <= 26
+    np.testing.assert_array_equal(neuron, tree["spikes/I"].neuron.values)
 
 
 def test_rates_over_time_cover_a_run_that_is_no_multiple_of_a_bin(tmp_path: Path) -> None:
@@ -100,7 +87,7 @@ def test_rates_over_time_cover_a_run_that_is_no_multiple_of_a_bin(tmp_path: Path
     assert isinstance(given, SpikingScenario)
     tree = biosim.open_run(run(given, tmp_path / "run").path)
     drawn = figures(tree)
-    assert drawn["time_s"] == pytest.approx([0.0025, 0.0075, 0.0115])
+    assert drawn["edge_s"] == pytest.approx([0.0, 0.005, 0.01, 0.013])
     for row in drawn["populations"]:
         spikes = np.dot(row["rate"], [0.005, 0.005, 0.003]) * row["size"]
         assert spikes == pytest.approx(row["spikes"])

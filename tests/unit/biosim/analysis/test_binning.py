@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from biosim.analysis import binning, spike_counts
+from biosim.analysis import binning, group_counts, spike_counts
 from biosim.analysis.binning import count_bands, population_counts
 from biosim.analysis.spikes import spike_columns, spike_trains
 from biosim.errors import AnalysisError
@@ -85,3 +85,37 @@ def test_a_result_too_large_for_memory_is_refused_with_its_size(
     monkeypatch.setattr(binning, "MOST_BYTES", 1 << 30)
     with pytest.raises(AnalysisError, match=r"^the counts would take 5.2 GiB; expected at most 1"):
         spike_counts(columns(poisson()), 1e-7)
+
+
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize("width", [1, 2, 3, 100])
+def test_counts_of_groups_are_sums_over_neighbours(
+    request: pytest.FixtureRequest, small: bool, width: int
+) -> None:
+    if small:
+        request.getfixturevalue("small_parts")
+    spikes = columns(poisson())
+    found = group_counts(spikes, 0.25, width, start_s=3, stop_s=7)
+    single = histograms(0.25, 3, 7)
+    begins = np.arange(0, single.shape[1], width)
+    np.testing.assert_array_equal(found, np.add.reduceat(single, begins, axis=1))
+    np.testing.assert_array_equal(found.neuron, begins)
+    np.testing.assert_allclose(found.time, spike_counts(spikes, 0.25, start_s=3, stop_s=7).time)
+
+
+def test_groups_are_of_the_neurons_that_were_recorded() -> None:
+    spikes = spike_columns([0.1, 0.2, 0.3], [2, 7, 9], 1.0, size=10)
+    spikes["recorded"] = ("recorded_neuron", np.array([2, 7, 9]))
+    found = group_counts(spikes, 0.5, 2)
+    assert found.values.tolist() == [[2, 1], [0, 0]]
+    assert found.neuron.values.tolist() == [2, 9]
+
+
+def test_groups_without_spikes_or_neurons_count_nothing() -> None:
+    assert group_counts(spike_columns([], [], 1.0, size=3), 0.5, 2).values.tolist() == [[0, 0]] * 2
+    assert group_counts(spike_columns([], [], 1.0, size=0), 0.5, 2).shape == (2, 0)
+
+
+def test_groups_of_nobody_are_refused() -> None:
+    with pytest.raises(AnalysisError, match="got groups of 0 neurons; expected 1 or more"):
+        group_counts(columns(poisson()), 0.5, 0)

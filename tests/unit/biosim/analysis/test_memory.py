@@ -10,6 +10,7 @@ import xarray as xr
 from biosim.analysis import (
     binned_rate,
     fano_factor,
+    group_counts,
     interval_histogram,
     interval_statistics,
     intervals,
@@ -20,6 +21,7 @@ from biosim.analysis import (
     spike_synchrony,
     synchrony,
     trial_counts,
+    weight_distribution,
     weight_statistics,
 )
 
@@ -31,6 +33,7 @@ BOUNDED: dict[str, Spiking] = {
     "population": lambda spikes: binned_rate(spikes, 1.0, population=True),
     "statistics": interval_statistics,
     "histogram": lambda spikes: interval_histogram(spikes, np.linspace(0, 1, 100)),
+    "groups": lambda spikes: group_counts(spikes, 1.0, 7),
     "fano": lambda spikes: fano_factor(spikes, 0.01),
     "trials": lambda spikes: trial_counts(spikes, np.arange(10.0), after_s=0.5),
     "correlation": lambda spikes: pairwise_correlation(spikes, 0.01),
@@ -84,7 +87,7 @@ def test_activity_and_weights_are_read_in_parts() -> None:
     wide = np.random.default_rng(0).normal(size=(4, 200_000)).astype(np.float32)
     weights = xr.DataArray(wide.reshape(4, 2000, 100), dims=("snapshot", "post", "pre"))
     long = xr.DataArray(wide.reshape(-1, 40), dims=("time", "neuron"))
-    for statistic in (layer_rotation, weight_statistics):
+    for statistic in (layer_rotation, weight_distribution, weight_statistics):
         assert peak_bytes(lambda _, f=statistic: f(weights), long) < 1e6  # type: ignore[misc]
     assert peak_bytes(synchrony, long) < 1e6
     assert peak_bytes(lambda x: participation_ratio(x, sample="time"), long) < 1e6
