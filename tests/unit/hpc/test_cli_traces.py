@@ -48,7 +48,7 @@ def test_a_figure_is_written(
         (("--what", "raster", "--out", "x.gif"), "x.gif ends with '.gif'; expected one of"),
         (("--what", "raster", "--start", "7"), "got the stretch from 7 s to 0.073 s"),
         (("--what", "raster", "--width", "1"), "got a width of 1.0 mm; expected 40 to 1000"),
-        ((), "Missing parameter: what"),
+        ((), "Missing option '--what'"),
     ],
 )
 def test_a_wrong_question_is_one_line_and_exit_code_2(
