@@ -39,7 +39,7 @@ def flip(file: Path, at: int = -6) -> None:
     ("array", "read"),
     [
         ("spikes/E/by_time/id", lambda tree: tree["spikes/E"].neuron.values),
-        ("spikes/E/by_time/step", lambda tree: spikes_between(tree, "E", 0.0, 0.01)),
+        ("spikes/E/by_time/step", lambda tree: spikes_between(tree, "E", 0.0, 0.01).time.values),
         ("spikes/E/by_neuron/step", lambda tree: spike_times(tree, "E", 33)),
         ("traces/E/v", lambda tree: tree["traces/E"].v.isel(neuron=3).values),
         ("traces/E/v", lambda tree: tree["traces/E"].v.isel(neuron=[3, 5]).values),
