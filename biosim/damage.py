@@ -1,14 +1,15 @@
 """What is wrong with an array that cannot be read, named by its file.
 
 Every chunk carries a checksum (crc32c), which zarr compares when it reads; but it does not say
-where it was.
+where it was. A chunk that is not there zarr takes for one that was never written, and fills it: so
+a store says at its end which arrays have all of theirs.
 """
 
 from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ import zarr
 from xarray.backends import BackendArray, ZarrStore
 from xarray.core import indexing
 from zarr.abc.codec import BytesBytesCodec
+from zarr.abc.store import ByteRequest
 from zarr.codecs import Crc32cCodec
+from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.errors import ZarrUserWarning
+from zarr.storage import LocalStore
 
 from biosim.errors import OutputError
 
@@ -33,19 +37,31 @@ def summed(codec: BytesBytesCodec) -> tuple[BytesBytesCodec, BytesBytesCodec]:
     return codec, Crc32cCodec()
 
 
-def opened(store: Path, group: str, chunks: Any = None) -> xr.Dataset:
+def opened(
+    store: Path, group: str, chunks: Any = None, whole: Collection[str] = frozenset()
+) -> xr.Dataset:
     """Open a group, without reading its arrays, which name what is damaged when they are read.
 
     Args:
         store: the directory `run.zarr`.
         group: path in it.
         chunks: as of `xarray.open_dataset`; None for no dask.
+        whole: arrays of the store all of whose chunks were stored: one that is missing is damage.
     """
     with warnings.catch_warnings():
         # A process that was killed leaves files which are neither group nor array.
         warnings.simplefilter("ignore", ZarrUserWarning)
-        found = _Store.open_group(store, mode="r", group=group, consolidated=False)
+        found = _Store.open_group(_Whole(store, whole), mode="r", group=group, consolidated=False)
         return xr.open_dataset(found, chunks=chunks)
+
+
+def is_whole(array: zarr.Array[Any]) -> bool:
+    """Return whether every chunk of an array is stored, by counting its files."""
+    needed = 1
+    for length, size in zip(array.shape, array.shards or array.chunks, strict=True):
+        needed *= -(-length // size)
+    found = _directory(array) / "c"
+    return sum(path.is_file() for path in (found, *found.rglob("*"))) == needed
 
 
 @contextmanager
@@ -77,6 +93,36 @@ class _Store(ZarrStore):
         return xr.Variable(found.dims, data, found.attrs, found.encoding)
 
 
+class _Whole(LocalStore):
+    """Misses the chunks of arrays that had all of them.
+
+    Args:
+        root: the directory `run.zarr`.
+        arrays: their paths.
+    """
+
+    def __init__(
+        self, root: Path, arrays: Collection[str] = frozenset(), *, read_only: bool = True
+    ) -> None:
+        super().__init__(root, read_only=read_only)
+        self.arrays = frozenset(arrays)
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        found = await super().get(key, prototype, byte_range)
+        array = key.removesuffix("/c").partition("/c/")[0]
+        if found is None and array != key and array in self.arrays:
+            raise OutputError(
+                f"{self.root / key} is missing: it holds a part of {array!r}, and was there when "
+                "the run ended; take a copy of the run, or run it again"
+            )
+        return found
+
+
 class _Array(BackendArray):
     def __init__(self, array: Any) -> None:
         self._array = array
@@ -97,7 +143,7 @@ class _Array(BackendArray):
 
 def _said(array: zarr.Array[Any], region: Sequence[slice], problem: Exception) -> str | None:
     """Return what is wrong, with the first chunk that cannot be read; None if all can."""
-    directory = Path(str(array.store_path).removeprefix("file://"))
+    directory = _directory(array)
     if isinstance(problem, OSError):
         place = problem.filename or directory
         return f"{place} cannot be read ({problem.strerror or problem}); ask who wrote it"
@@ -121,6 +167,10 @@ def _said(array: zarr.Array[Any], region: Sequence[slice], problem: Exception) -
                 f"{array.path!r}; take a copy of the run, or run it again"
             )
     return None
+
+
+def _directory(array: zarr.Array[Any]) -> Path:
+    return Path(str(array.store_path).removeprefix("file://"))
 
 
 def _chunks(array: zarr.Array[Any], region: Sequence[slice]) -> Iterator[range]:

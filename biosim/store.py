@@ -44,7 +44,8 @@ has stored it up to which tick. At the end the logs become the arrays above, and
 (`biosim.spiking.finalising`); a group is complete once it has the attribute `committed_tick`.
 `biosim.open_run` shows both states alike.
 
-At its end the root's attribute `arrays` lists what there is, so that what goes away is missed.
+At its end the root's attribute `arrays` lists what there is, and `whole` those of them that have
+all of their chunks, so that what goes away is missed.
 Every chunk carries a checksum (`biosim.damage`).
 
 Every array has one writer: the rank that owns what it holds. Groups that several ranks write
@@ -65,8 +66,9 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 from zarr.codecs import ZstdCodec
+from zarr.core.array_spec import ArrayConfigParams
 
-from biosim.damage import summed
+from biosim.damage import is_whole, summed
 from biosim.errors import OutputError
 from biosim.processes import this_process
 
@@ -75,6 +77,9 @@ STORE = "run.zarr"
 GROUPS = ("learning", "timing", "weights", "activity", "ledger", "data")
 CHUNK_BYTES = 4 << 20
 """Largest chunk: a row of weights is read without the rest of a large layer."""
+
+EVERY_CHUNK: ArrayConfigParams = {"write_empty_chunks": True}
+"""Chunks are stored also where they hold what a missing one would read as."""
 
 
 def flags(names: Sequence[str]) -> dict[str, Any]:
@@ -146,8 +151,10 @@ class RunStore:
             self._root.attrs.update(attributes)
 
     def finish(self, attributes: Mapping[str, Any]) -> None:
-        """Add how the run ended, and the list of its arrays: one that goes away is missed."""
-        self.describe({**attributes, "arrays": list(array_paths(self._path))})
+        """Add how the run ended, and what there is, so that what goes away is missed."""
+        arrays = list(array_paths(self._path))
+        whole = [name for name in arrays if is_whole(self._array(name))]
+        self.describe({**attributes, "arrays": arrays, "whole": whole})
 
     def write(
         self,
@@ -168,6 +175,7 @@ class RunStore:
                 dimension_names=dimensions,
                 attributes=dict(attributes or {}),
                 fill_value=_fill(array.dtype),
+                config=EVERY_CHUNK,
                 overwrite=True,
             )[...] = array
 
@@ -195,6 +203,7 @@ class RunStore:
                 dimension_names=dimensions,
                 attributes=dict(attributes or {}),
                 fill_value=_fill(kind),
+                config=EVERY_CHUNK,
             )
 
     def fill(self, name: str, row: int, values: npt.ArrayLike) -> None:

@@ -194,6 +194,9 @@ def _datasets(store: Path, chunks: Chunks) -> Iterator[tuple[str, xr.Dataset]]:
     """Yield the path and the content of every group; of a run in progress, its logs merged."""
     root = zarr.open_group(str(store), mode="r")
     committed = committed_tick(root)
+    listed = root.attrs.get("whole", [])
+    assert isinstance(listed, list)
+    whole = frozenset(str(name) for name in listed)
     unfinished = {
         f"/{path}": stream
         for path, stream in streams(root).items()
@@ -206,14 +209,14 @@ def _datasets(store: Path, chunks: Chunks) -> Iterator[tuple[str, xr.Dataset]]:
         elif path.rpartition("/")[0] in unfinished or path.endswith("/by_time"):
             continue  # half made, or shown in its parent
         else:
-            dataset = _opened(store, path, chunks)
+            dataset = _opened(store, path, chunks, whole)
             if (store / path[1:] / "by_time").is_dir():
-                dataset = dataset.merge(_opened(store, f"{path}/by_time", chunks))
+                dataset = dataset.merge(_opened(store, f"{path}/by_time", chunks, whole))
             yield path, dataset
 
 
-def _opened(store: Path, path: str, chunks: Chunks) -> xr.Dataset:
-    return _shown(opened(store, path, chunks))
+def _opened(store: Path, path: str, chunks: Chunks, whole: frozenset[str]) -> xr.Dataset:
+    return _shown(opened(store, path, chunks, whole))
 
 
 def _cut(merged: xr.Dataset, chunks: Chunks) -> xr.Dataset:

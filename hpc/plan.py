@@ -18,6 +18,8 @@ from biosim.spiking.description import Sparse
 from hpc.calibration import exchange_speed, layer_speed, spike_speed
 from hpc.plan_layers import LayerPlan, Minibatch, planned
 from hpc.plan_spiking import SpikePlan, SpikePlanner, SpikeShare
+from scenarios.data import Dataset
+from scenarios.disk import kept, room, size_text
 from scenarios.images.schema import ImagesScenario
 from scenarios.reading import AnyScenario
 from scenarios.scenario import Scenario
@@ -61,7 +63,8 @@ def plan_text(scenario: AnyScenario, ranks: int, rate_hz: float | None = None) -
 
 
 def _layers_text(scenario: Scenario, ranks: int) -> str:
-    network = scenario.wire(scenario.data.load())
+    dataset = scenario.data.load()
+    network = scenario.wire(dataset)
     run, place = scenario.run, scenario.place
     replicas = place.replicas_on(ranks)
     period = None if run.period == "exact" else run.period
@@ -106,6 +109,7 @@ def _layers_text(scenario: Scenario, ranks: int) -> str:
             "Of a minibatch: parameters with what plasticity keeps; held: kept for updates to "
             f"come; {directions}sent to other ranks.",
             _takes_line(found, alone.compute_s),
+            _kept_line(scenario, network, dataset),
         ]
     )
 
@@ -180,9 +184,8 @@ def _storing_lines(
     scenario: SpikingScenario | ImagesScenario, planner: SpikePlanner
 ) -> Sequence[str]:
     if isinstance(scenario, ImagesScenario):
-        return []
-    from scenarios.spiking.disk import room, stored
-    from scenarios.spiking.memory import gib
+        return [_kept_line(scenario, planner.layout.network, scenario.data.load())]
+    from scenarios.spiking.disk import stored
     from scenarios.spiking.network import Described
 
     described = Described(scenario)
@@ -190,8 +193,16 @@ def _storing_lines(
         planner.layout, described.recording, described.ticks, scenario.run.dtype, planner.rates_hz
     )
     duration = described.ticks * planner.layout.dt
-    here = gib(room(Path()))
-    return [f"In its {duration:g} s it stores {found.line()}; {here} are free here."]
+    return [f"In its {duration:g} s it stores {found.line()}; {_free()} are free here."]
+
+
+def _kept_line(scenario: Scenario | ImagesScenario, network: Network, dataset: Dataset) -> str:
+    epochs, found = _many(scenario.run.epochs, "epoch"), kept(scenario, network, dataset)
+    return f"In {epochs} it stores {found.line()}; {_free()} are free here."
+
+
+def _free() -> str:
+    return size_text(room(Path()))
 
 
 def _mostly_learns(network: Network) -> bool:

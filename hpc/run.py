@@ -28,6 +28,7 @@ from hpc.together import by_first, failing_together, run_together, take_part
 from hpc.world import device_here, promised
 from rules.card import facts
 from scenarios.data import Dataset, Split
+from scenarios.disk import check_kept, kept
 from scenarios.images.schema import ImagesScenario
 from scenarios.scenario import Scenario, snapshot_epochs
 from scenarios.spiking.schema import SpikingScenario
@@ -115,6 +116,7 @@ def run(
         by_first(take_part(), lambda: check_free(out, overwrite))
         dataset = scenario.data.load()
         network = scenario.wire(dataset)
+        by_first(take_part(), lambda: check_kept(kept(scenario, network, dataset), out))
         start = None
         if scenario.run.start_from is not None:
             start = stored_parameters(scenario.run.start_from)

@@ -26,6 +26,7 @@ from hpc.run import SPLITS, Result, described
 from hpc.together import by_first, failing_together, run_together, take_part
 from rules.synaptic import facts
 from scenarios.data import Dataset
+from scenarios.disk import check_kept, kept
 from scenarios.images.learner import Answers, Learner, Traffic
 from scenarios.images.network import EXCITATORY, INHIBITORY, INPUT, LEARNT
 from scenarios.images.schema import ImagesScenario, Unchanging
@@ -51,6 +52,7 @@ def run_images(
         dataset = scenario.data.load()
         # In this thread: equations are parsed here, and ranks find them in the cache.
         network = scenario.wire(dataset)
+        by_first(take_part(), lambda: check_kept(kept(scenario, network, dataset), out))
     run = _Run(scenario, dataset, network, out, overwrite, watcher or Silent())
     try:
         return run_together(scenario.run.pretend_ranks, scenario.run.limit_s, run.of_rank)

@@ -45,16 +45,14 @@ from hpc.run_spiking import (
 )
 from hpc.stopping import Heeding
 from hpc.together import check_alone
+from scenarios.spiking.disk import check_disk
 from scenarios.tasks import hidden_pattern, reward_choice
-from scenarios.tasks.checking import check
+from scenarios.tasks.checking import check, stores
 from scenarios.tasks.listening import Listener
 from scenarios.tasks.schema import HiddenPattern, RewardChoice, TaskScenario
 
 COMPARED_TRIALS = 100
 """First and last ones, of which the share of right choices is told."""
-
-TRIALS_A_SNAPSHOT = 10
-"""From one snapshot of weights to the next."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +127,7 @@ def run_task(
     check_free(out, overwrite)
     began_s = time.perf_counter()
     network, _ = check(scenario)
+    check_disk(stores(scenario, network), out)
     run = _Run(scenario, network, out, overwrite, watcher or Silent())
     try:
         result = run.complete(began_s)
@@ -236,7 +235,7 @@ class _Choices:
             curves["stimulus"][k], curves["right"][k] = trial.stimulus, trial.right
             for action, spikes in zip(reward_choice.ACTIONS, trial.spikes, strict=True):
                 curves[f"spikes_{action}"][k] = spikes
-            if (k + 1) % TRIALS_A_SNAPSHOT == 0 or trial.end == self.ticks:
+            if (k + 1) % reward_choice.TRIALS_A_SNAPSHOT == 0 or trial.end == self.ticks:
                 yield trial.end
 
     def found(self) -> dict[str, Any]:

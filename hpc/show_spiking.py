@@ -24,8 +24,8 @@ def validity_text(scenario: SpikingScenario) -> str:
     Raises:
         BiosimError: it cannot be run.
     """
+    from scenarios.disk import size_text
     from scenarios.spiking.checking import check
-    from scenarios.spiking.memory import gib
 
     checked = check(scenario)
     network, needs = checked.described.network, checked.needs
@@ -33,7 +33,7 @@ def validity_text(scenario: SpikingScenario) -> str:
         f"{scenario.name} is valid: {len(network.populations)} populations of {needs.neurons:,} "
         f"neurons, {len(network.projections)} projections with about {needs.synapses:,.0f} "
         f"synapses, {checked.described.ticks:,} ticks of {scenario.dt}; needs about "
-        f"{gib(needs.total_bytes)}, and stores {checked.stores.line()}"
+        f"{size_text(needs.total_bytes)}, and stores {checked.stores.line()}"
     )
 
 
@@ -43,14 +43,15 @@ def task_validity_text(scenario: TaskScenario) -> str:
     Raises:
         BiosimError: it cannot be run.
     """
-    from scenarios.spiking.memory import gib
-    from scenarios.tasks.checking import check
+    from scenarios.disk import size_text
+    from scenarios.tasks.checking import check, stores
 
     network, needs = check(scenario)
     return (
         f"{scenario.name} is valid: {scenario.task.kind} with rule {scenario.rule.name}, "
         f"{len(network.populations)} populations of {needs.neurons:,} neurons, about "
-        f"{needs.synapses:,.0f} synapses; needs about {gib(needs.total_bytes)}"
+        f"{needs.synapses:,.0f} synapses; needs about {size_text(needs.total_bytes)}, "
+        f"and stores {stores(scenario, network).line()}"
     )
 
 

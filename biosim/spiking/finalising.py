@@ -40,6 +40,7 @@ from biosim.spiking.merged import (
     streams,
     time_attributes,
 )
+from biosim.store import EVERY_CHUNK
 
 CHUNK = 1 << 16
 SHARD = 1 << 20
@@ -224,6 +225,7 @@ def _rows(stream: zarr.Group, committed: int) -> dict[str, Any]:
             compressors=summed(VALUES),
             dimension_names=(along, across),
             attributes={"units": merged.attributes["units"], "long_name": variable},
+            config=EVERY_CHUNK,
             overwrite=True,
         )
         height, width = grid.shard
@@ -290,6 +292,7 @@ def _events(
         compressors=summed(codec),
         dimension_names=(dimension,),
         attributes=attributes,
+        config=EVERY_CHUNK,
         overwrite=True,
     )
 

@@ -1,19 +1,17 @@
-"""How much a run will store, said before it begins; and how much room there is."""
+"""How much a run will store, said before it begins, and held against the room."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from biosim.errors import OutputError
 from biosim.spiking.description import Sparse
 from biosim.spiking.layout import Layout
 from biosim.spiking.recording import Recording, SpikeRecord, StateRecord
-from scenarios.spiking.memory import gib
+from scenarios.disk import check_room, size_text
 from scenarios.spiking.rates import expected_rate
 
 SPIKE_BYTES = 4.2
@@ -54,10 +52,11 @@ class Stored:
             "states": self.state_bytes,
             "weights": self.weight_bytes,
         }
-        said = ", ".join(f"{gib(size)} of {what}" for what, size in parts.items() if size)
+        said = ", ".join(f"{size_text(size)} of {what}" for what, size in parts.items() if size)
         if not said:
             return "nothing is recorded"
-        return f"{said}: {gib(self.total_bytes)} in the end, and {gib(self.most_bytes)} on the way"
+        end, way = size_text(self.total_bytes), size_text(self.most_bytes)
+        return f"{said}: {end} in the end, and {way} on the way"
 
 
 def stored(
@@ -116,20 +115,8 @@ def check_disk(needed: Stored, out: Path, free_bytes: float | None = None) -> No
     Raises:
         OutputError: there is too little room.
     """
-    free = room(out) if free_bytes is None else free_bytes
-    if needed.most_bytes > free:
-        raise OutputError(
-            f"the run would store about {needed.line()}; {out} has room for {gib(free)}: record "
-            "less (record.states, their `every`, `neurons`, `during`), or choose another --out"
-        )
-
-
-def room(out: Path) -> float:
-    """Return the bytes free on the disk of a directory, which need not be there yet."""
-    there = out.absolute()
-    while not there.exists():
-        there = there.parent
-    return float(shutil.disk_usage(there).free)
+    settings = "record.states, their `every`, `neurons`, `during`"
+    check_room(needed.most_bytes, needed.line(), settings, out, free_bytes)
 
 
 def _chosen(record: SpikeRecord | StateRecord, size: int) -> int:

@@ -14,6 +14,7 @@ from biosim.spiking.building import Wires
 from biosim.spiking.description import Sparse
 from biosim.spiking.layout import Layout
 from biosim.wiring.values import Constant
+from scenarios.disk import size_text
 
 PROGRAM_BYTES = 500 << 20
 """The interpreter and its libraries."""
@@ -139,9 +140,10 @@ def check_memory(needed: Estimate, free_bytes: float | None = None) -> None:
     free = available_bytes() if free_bytes is None else free_bytes
     if free is not None and needed.total_bytes > free:
         raise ScenarioError(
-            f"the network needs about {gib(needed.total_bytes)}, {gib(needed.synapse_bytes)} of it "
-            f"for {needed.synapses:,.0f} synapses, and {gib(free)} are free; make populations "
-            "smaller or connections sparser, or take a machine with more memory"
+            f"the network needs about {size_text(needed.total_bytes)}, "
+            f"{size_text(needed.synapse_bytes)} of it for {needed.synapses:,.0f} synapses, and "
+            f"{size_text(free)} are free; make populations smaller or connections sparser, or take "
+            "a machine with more memory"
         )
 
 
@@ -149,13 +151,6 @@ def available_bytes() -> float | None:
     """Return the memory that this process may still take; None if nothing tells."""
     found = [_of_system(), _of_group()]
     return min((each for each in found if each is not None), default=None)
-
-
-def gib(size: float) -> str:
-    """Return a size as text."""
-    if size < 2**20:
-        return f"{size / 2**10:.1f} KiB"
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
 def _of_system() -> float | None:

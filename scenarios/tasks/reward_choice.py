@@ -29,6 +29,8 @@ from scenarios.tasks.listening import Listener
 from scenarios.tasks.schema import ChoiceTask, RewardChoice
 
 DT = 1e-3
+TRIALS_A_SNAPSHOT = 10
+"""From one snapshot of weights to the next."""
 STIMULI, ACTIONS = "stimuli", ("left", "right")
 LEARN = tuple(f"{STIMULI}-{action}" for action in ACTIONS)
 

@@ -39,7 +39,7 @@ def flip(file: Path, at: int = -6) -> None:
     ("array", "read"),
     [
         ("spikes/E/by_time/id", lambda tree: tree["spikes/E"].neuron.values),
-        ("spikes/E/by_time/step", lambda tree: spikes_between(tree, "E", 0.0, 0.01).time.values),
+        ("spikes/E/by_time/step", lambda tree: spikes_between(tree, "E", 0.0, 0.01).time),
         ("spikes/E/by_neuron/step", lambda tree: spike_times(tree, "E", 33)),
         ("traces/E/v", lambda tree: tree["traces/E"].v.isel(neuron=3).values),
         ("traces/E/v", lambda tree: tree["traces/E"].v.isel(neuron=[3, 5]).values),
@@ -120,6 +120,60 @@ def test_an_array_that_is_missing_is_named(tmp_path: Path) -> None:
     shutil.rmtree(store / "traces/E/v")
     with pytest.raises(OutputError, match=r"lacks the array 'spikes/.*' and 1 more"):
         open_run(store)
+
+
+@pytest.mark.parametrize(
+    ("array", "read"),
+    [
+        ("spikes/E/by_time/id", lambda tree: tree["spikes/E"].neuron.values),
+        ("spikes/E/by_neuron/step", lambda tree: spike_times(tree, "E", 33)),
+        ("spikes/E/by_time/window_ptr", lambda tree: tree["spikes/E"].window_ptr.values),
+        ("traces/E/v", lambda tree: tree["traces/E"].v.isel(neuron=[3, 5]).values),
+        ("weights/E->E/w", lambda tree: tree["weights/E->E"].w.values),
+    ],
+)
+def test_a_chunk_that_is_missing_is_named_once_the_run_is_over(
+    tmp_path: Path, array: str, read
+) -> None:
+    store = recorded(tmp_path)
+    RunStore(store).finish({"status": "complete"})
+    whole = open_run(store)
+    assert whole.attrs["whole"] == whole.attrs["arrays"]
+    assert differences(whole, in_memory()) == []
+    file = next(path for path in (store / array / "c").rglob("*") if path.is_file())
+    file.unlink()
+    with pytest.raises(OutputError, match=rf"{array}/c/.* is missing: .* when the run ended; take"):
+        np.asarray(read(open_run(store)))
+
+
+def test_a_shard_that_is_missing_is_named_and_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finalising, "CHUNK", 64)
+    monkeypatch.setattr(finalising, "SHARD", 512)
+    store = recorded(tmp_path)
+    RunStore(store).finish({"status": "complete"})
+    (store / "spikes/E/by_time/id/c/1").unlink()
+    neurons = open_run(store)["spikes/E"].neuron
+    expected = in_memory().spikes["E"].neurons
+    np.testing.assert_array_equal(neurons[:512], expected[:512])
+    np.testing.assert_array_equal(neurons[1024:], expected[1024:])
+    with pytest.raises(OutputError, match=r"by_time/id/c/1 is missing"):
+        neurons[550:560].load()
+
+
+def test_a_chunk_that_was_never_written_is_not_missed(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run.zarr", "w")
+    store.write("data/zeros", np.zeros(5), ["feature"])
+    store.allocate("weights/a/weight", (2, 3, 4), np.float32, ["snapshot", "post", "pre"])
+    store.fill("weights/a/weight", 0, np.full((3, 4), np.nan))
+    store.finish({"status": "failed"})
+    tree = open_run(tmp_path)
+    assert tree.attrs["whole"] == ["data/zeros"]
+    assert np.isnan(tree["weights/a"].weight.values).all()
+    (tmp_path / "run.zarr/data/zeros/c/0").unlink()
+    with pytest.raises(OutputError, match=r"data/zeros/c/0 is missing"):
+        open_run(tmp_path)["data"].zeros.load()
 
 
 def with_layout(tmp_path: Path, layout: str) -> Path:

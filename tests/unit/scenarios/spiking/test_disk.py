@@ -9,9 +9,10 @@ import pytest
 from biosim.errors import OutputError
 from biosim.spiking.layout import Layout
 from hpc.run import run
+from scenarios.disk import room
 from scenarios.reading import read_tree, resolve_any
 from scenarios.spiking import SpikingScenario
-from scenarios.spiking.disk import Stored, check_disk, room, stored
+from scenarios.spiking.disk import Stored, check_disk, stored
 from scenarios.spiking.network import Described
 from tests.unit.hpc.test_run_spiking import scenario
 
@@ -97,7 +98,7 @@ def test_a_run_that_would_fill_the_disk_is_refused_with_the_figures(
     check_disk(found, tmp_path, 2.0**32)
     with pytest.raises(OutputError, match=r"1.0 GiB of spikes, 2.0 GiB of weights: 3.0 GiB in .*"):
         check_disk(found, tmp_path, 2.0**32 - 1)
-    monkeypatch.setattr("scenarios.spiking.disk.room", lambda out: 1000.0)
+    monkeypatch.setattr("scenarios.disk.room", lambda out: 1000.0)
     out = tmp_path / "run"
     with pytest.raises(OutputError, match=r"on the way; .*/run has room for 1.0 KiB: record less"):
         run(scenario(), out)
