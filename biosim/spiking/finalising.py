@@ -125,18 +125,11 @@ def _spikes(stream: zarr.Group, committed: int) -> dict[str, Any]:
         {"long_name": "position of the first spike of each neuron"},
     )
     sorted_step = _events(stream, "by_neuron/step", total, np.int64, VALUES, when)
-    rest = np.empty(0, np.int64)
-    at = 0
     parts = held or (
         (np.asarray(step[start : start + SHARD]), np.asarray(neuron[start : start + SHARD]))
         for start in range(0, total, SHARD)
     )
-    for part in _by_neuron(stream, parts, ends):
-        rest = np.concatenate([rest, part])
-        whole = len(rest) // SHARD * SHARD
-        _put(sorted_step, rest[:whole], at)
-        rest, at = rest[whole:], at + whole
-    _put(sorted_step, rest, at)
+    _put_all(sorted_step, _by_neuron(stream, parts, ends))
     recorded = merged.recorded
     if recorded is not None:
         _whole(stream, "recorded", recorded.read(slice(None)), "recorded_neuron", {})
@@ -186,7 +179,9 @@ def _by_neuron(
         steps, ids = (np.asarray(array_of(group, name)[: bucket.rows]) for name in columns)
         sorted_steps = np.empty_like(steps)
         _place(steps, ids - np.uint32(lo), ends[lo:hi] - ends[lo], sorted_steps)
+        del steps, ids  # or they were there while the next are read
         yield sorted_steps
+        del sorted_steps
 
 
 @njit(nogil=True, cache=True)
@@ -322,6 +317,24 @@ def _put(array: zarr.Array[Any], values: npt.NDArray[Any], *start: int) -> None:
         assert whole, f"{array.path}: {count} values from {at} on are no whole shards of {size}"
     if values.size:
         array[tuple(slice(a, a + n) for a, n in zip(start, values.shape, strict=True))] = values
+
+
+def _put_all(array: zarr.Array[Any], parts: Iterator[Int64s]) -> None:
+    """Write parts of any lengths (n,), one behind the other, in whole shards."""
+    rest = np.empty(0, np.int64)
+    at = 0
+    while (part := next(parts, None)) is not None:
+        missing = -len(rest) % SHARD
+        rest = np.concatenate([rest, part[:missing]])
+        if len(rest) == SHARD or not missing:
+            _put(array, rest, at)
+            at += len(rest)
+            whole = missing + (len(part) - missing) // SHARD * SHARD
+            _put(array, part[missing:whole], at)
+            at += whole - missing
+            rest = part[whole:].copy()
+        del part  # or it was there while the next is made
+    _put(array, rest, at)
 
 
 def _sweep(root: zarr.Group) -> None:
