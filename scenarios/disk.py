@@ -124,7 +124,9 @@ def room(out: Path) -> float:
     there = out.absolute()
     while not there.exists():
         there = there.parent
-    return float(shutil.disk_usage(there).free)
+    usage = shutil.disk_usage(there)
+    # A file system without a size, such as /proc, says nothing of room; writing will.
+    return float(usage.free) if usage.total else float("inf")
 
 
 def size_text(size: float) -> str:

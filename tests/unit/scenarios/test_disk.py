@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -91,6 +92,13 @@ def test_a_run_with_room_is_let_pass() -> None:
     check_kept(needed, Path(), free_bytes=needed.total_bytes)
     with pytest.raises(OutputError, match=r"has room for 129.5 KiB: record less"):
         check_kept(needed, Path(), free_bytes=needed.total_bytes - 1)
+
+
+def test_a_file_system_without_a_size_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 < disk.room(Path("no-such-directory/below")) < float("inf")
+    nothing = SimpleNamespace(total=0, used=0, free=0)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: nothing)
+    assert disk.room(Path()) == float("inf")
 
 
 @pytest.mark.parametrize("name", list(SMALL))
