@@ -63,7 +63,10 @@ def raster(tree: xr.DataTree) -> dict[str, Any]:
     edges = np.append(np.arange(bins) * bin_ms * 1e-3, end_s)
     if bins > 1 and edges[-1] - edges[-2] < bin_ms * 0.5e-3:
         edges = np.delete(edges, -2)
-    recorded = {name: len(spike_trains(node, stop_s=end_s).neurons) for name, node in nodes.items()}
+    recorded = {
+        name: len(spike_trains(node, None, 0.0, end_s, gaps=True).neurons)
+        for name, node in nodes.items()
+    }
     neurons = sum(recorded.values())
     whole = sum(node.sizes["spike"] for node in nodes.values()) <= MOST_DOTS
     every = {name: 1 for name, n in recorded.items() if n}
@@ -78,7 +81,14 @@ def raster(tree: xr.DataTree) -> dict[str, Any]:
         if name in every:
             groups = max(round(GROUPS * row["recorded"] / neurons), LEAST_GROUPS)
             width = math.ceil(row["recorded"] / groups)
-            counts = group_counts(nodes[name], bin_ms * 1e-3, width, stop_s=bins * bin_ms * 1e-3)
+            counts = group_counts(
+                nodes[name],
+                bin_ms * 1e-3,
+                width,
+                start_s=0.0,
+                stop_s=bins * bin_ms * 1e-3,
+                gaps=True,
+            )
             begins = np.arange(len(edges) - 1)
             found = np.add.reduceat(counts.values, begins, axis=0).T
             recorded_s = _recorded(nodes[name], edges)
@@ -125,7 +135,7 @@ def _dots(
     """Return when which neuron fired, of every so many; two lists (n,)."""
     at: list[float] = []
     who: list[int] = []
-    for times, rows in spike_trains(spikes, None, begin_s, end_s).parts():
+    for times, rows in spike_trains(spikes, None, begin_s, end_s, gaps=True).parts():
         some = rows % every == 0
         at += np.round(times[some], 6).tolist()
         who += rows[some].tolist()
