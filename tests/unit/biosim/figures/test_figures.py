@@ -239,6 +239,29 @@ def test_runs_with_too_little_to_draw_say_so(tmp_path: Path) -> None:
         figure(open_run(tmp_path / "bad"), "accuracy")
 
 
+def test_of_spikes_recorded_in_stretches_the_last_common_one_is_drawn(spikes: xr.DataTree) -> None:
+    tree = spikes.copy()
+    for name, windows in {"E": [[100, 300], [400, 600]], "I": [[50, 500]]}.items():
+        attributes = spikes[f"spikes/{name}"].attrs
+        tree[f"spikes/{name}"].attrs = {**attributes, "recorded_ticks": windows}
+
+    def drawn(*chosen: float | None) -> tuple[float, float]:
+        return figure(tree, "rates", Selection(("E", "I"), *chosen)).axes[0].get_xlim()
+
+    assert drawn() == pytest.approx((0.04, 0.05))
+    assert drawn(None, 0.03) == pytest.approx((0.01, 0.03))
+    assert drawn(0.02) == pytest.approx((0.02, 0.03))
+    with pytest.raises(
+        AnalysisError, match=r"from 0 s to 0\.03 s; expected .* 0\.01 to 0\.03 s"
+    ):
+        drawn(0.0)
+    tree["spikes/I"].attrs["recorded_ticks"] = [[300, 400]]
+    with pytest.raises(
+        AnalysisError, match=r"^there is no time, or not yet, at which spikes of "
+    ):
+        drawn()
+
+
 def test_wrong_sizes_and_files_are_refused(layered: xr.DataTree, tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match=r"got a width of 3 mm; expected 40 to 1000"):
         Selection(width_mm=3)
