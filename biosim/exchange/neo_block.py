@@ -37,7 +37,8 @@ def neo_block(tree: xr.DataTree, populations: Sequence[str] | None = None) -> An
     """Return a run as a `neo.Block` with one segment.
 
     Every recorded neuron is a `SpikeTrain` in seconds, silent ones too, annotated with its
-    population and number; each population is a `Group`. Each recorded variable is an
+    population and number; each population is a `Group`. Of one that was recorded in several
+    stretches of time, an `Epoch` named after it has these. Each recorded variable is an
     `AnalogSignal` (n_samples, n_neurons) with its unit. The block's annotations hold scenario,
     seed and versions.
 
@@ -74,6 +75,8 @@ def neo_block(tree: xr.DataTree, populations: Sequence[str] | None = None) -> An
             segment.spiketrains.append(train)
             group.add(train)
         block.groups.append(group)
+        if len(stored.recorded_s) > 1:
+            segment.epochs.append(_stretches(neo, stored))
     for signal in _signals(neo, tree, list(spikes)):
         kind = (
             segment.analogsignals
@@ -115,6 +118,17 @@ def _trains(neo: Any, stored: StoredSpikes) -> list[Any]:
         )
         for neuron, start, stop in zip(stored.neurons, starts, trains.ends, strict=True)
     ]
+
+
+def _stretches(neo: Any, stored: StoredSpikes) -> Any:
+    begins, ends = np.array(stored.recorded_s).T
+    return neo.Epoch(
+        times=begins,
+        durations=ends - begins,
+        labels=["recorded"] * len(begins),
+        units="s",
+        name=stored.population,
+    )
 
 
 def _signals(neo: Any, tree: xr.DataTree, populations: Sequence[str]) -> list[Any]:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import biosim
 from biosim.errors import DataError
 from biosim.spiking.finalising import finalise
+from biosim.spiking.periods import ALWAYS, Periods
 from biosim.spiking.recording import Recording as Recorded
 from biosim.spiking.recording import SpikeRecord
 from biosim.spiking.spike_store import StoreSink, write_neurons
@@ -49,6 +50,8 @@ class Units:
         recorded: (n,) those that were recorded, increasing; None for all.
         described: what is known of each unit: name -> (size,) numbers.
         units: unit of what is described, "1" where none is given.
+        during_s: begin and end of each stretch that was recorded, in the order of time; empty for
+            the whole recording.
     """
 
     time_s: npt.NDArray[np.float64]
@@ -57,6 +60,7 @@ class Units:
     recorded: npt.NDArray[np.int64] | None = None
     described: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    during_s: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +161,10 @@ def write_recording(
     sink = StoreSink(
         directory / STORE,
         Recorded(
-            tuple(SpikeRecord(names[n], units.recorded) for n, units in recording.groups.items())
+            tuple(
+                SpikeRecord(names[n], units.recorded, _during(units, spikes[n][0], tick, end))
+                for n, units in recording.groups.items()
+            )
         ),
         sizes,
         {name: (0, size) for name, size in sizes.items()},
@@ -217,6 +224,21 @@ def _in_ticks(units: Units, tick: float) -> tuple[npt.NDArray[np.int64], npt.NDA
     ticks = np.rint(units.time_s / tick).astype(np.int64)
     order = np.lexsort((units.unit, ticks))
     return ticks[order], units.unit[order].astype(np.uint32)
+
+
+def _during(units: Units, ticks: npt.NDArray[np.int64], tick: float, end: int) -> Periods:
+    """Return the stretches that were recorded, in ticks; all time where spikes lie beside them."""
+    found: list[tuple[int, int]] = []
+    for start_s, stop_s in units.during_s:
+        # A last spike at the very end of an observed interval lies in the tick after it.
+        stop = math.ceil(stop_s / tick - OFF)
+        start, stop = max(0, math.floor(start_s / tick + OFF)), stop + int(stop in ticks)
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(stop, found[-1][1]))
+        elif start < stop:
+            found.append((start, stop))
+    during = Periods(tuple(found)) if found and found != [(0, end)] else ALWAYS
+    return during if during.within(ticks).all() else ALWAYS
 
 
 def _check(path: Path, name: str, units: Units) -> None:
