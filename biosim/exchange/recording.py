@@ -35,6 +35,10 @@ USUAL_TICKS_S = (1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 4e-5, 1 / 30000, 2e-5, 1e-5)
 FINEST_S = USUAL_TICKS_S[-1]
 OFF = 1e-3
 """Share of a tick by which a time may miss a multiple of it."""
+MOST_TICKS = 1 << 33
+"""Of a recording: a day of 10 us. The store's index has an entry for every hundred."""
+MOST_UNITS = 1 << 32
+"""A store has 32 bits for the number of a neuron."""
 RESERVED = ("by_time", "by_neuron")
 """Names of groups in a store."""
 
@@ -132,10 +136,20 @@ def write_recording(
         _check(path, name, units)
     if tick_s is not None and not 0 < tick_s < math.inf:
         raise DataError(f"got a tick of {tick_s} s; expected a positive number of seconds")
+    stop = recording.stop_s if stop_s is None else stop_s
+    for edge, value in (("begin", recording.start_s), ("end", stop)):
+        if value is not None and not math.isfinite(value):
+            raise DataError(f"got {value} s for the {edge} of {path}; expected a finite number")
     tick = tick_s or fitting_tick(recording)
+    latest = max(float(units.time_s.max(initial=0.0)) for units in recording.groups.values())
+    if max(latest, stop or 0.0) / tick > MOST_TICKS:
+        raise DataError(
+            f"{path} lasts {max(latest, stop or 0.0):g} s in ticks of {tick:g} s; expected at most "
+            f"{MOST_TICKS * tick:g} s: give longer ticks, or shift the times so that they count "
+            "from the recording's begin"
+        )
     spikes = {name: _in_ticks(units, tick) for name, units in recording.groups.items()}
     last = max((int(ticks[-1]) for ticks, _ in spikes.values() if len(ticks)), default=-1)
-    stop = recording.stop_s if stop_s is None else stop_s
     end = last + 1 if stop is None else math.ceil(stop / tick - OFF)
     if stop_s is not None and end <= last:
         raise DataError(
@@ -255,10 +269,29 @@ def _check(path: Path, name: str, units: Units) -> None:
             f"{where}: got a spike at {units.time_s.min():g} s; expected times from 0 s: "
             "shift them before"
         )
+    if units.size > MOST_UNITS:
+        raise DataError(
+            f"{where}: got {units.size:,} units, by the greatest number of one; expected at most "
+            f"{MOST_UNITS:,}: number them from 0"
+        )
     if len(units.unit) and not 0 <= units.unit.min() <= units.unit.max() < units.size:
         raise DataError(
             f"{where}: got spikes of units {units.unit.min()} to {units.unit.max()}; expected 0 "
             f"to {units.size - 1}"
+        )
+    recorded = units.recorded
+    if recorded is None:
+        return
+    known = np.arange(units.size)
+    if not np.array_equal(recorded, known[np.isin(known, recorded)]):
+        raise DataError(
+            f"{where}: the recorded units are no increasing numbers from 0 to {units.size - 1}"
+        )
+    unknown = units.unit[~np.isin(units.unit, recorded)]
+    if len(unknown):
+        raise DataError(
+            f"{where}: got a spike of unit {unknown[0]}, which is not among the "
+            f"{len(recorded)} that were recorded"
         )
 
 

@@ -128,5 +128,7 @@ def _units(path: Path, name: str, group: Any) -> Units:
     during_s: tuple[tuple[float, float], ...] = ()
     if "recorded_s" in group:
         stretches = np.asarray(group["recorded_s"][:], np.float64).reshape(-1, 2)
+        if not np.isfinite(stretches).all():
+            raise DataError(f"{path}: recorded_s of {name!r} is not finite; expected seconds")
         during_s = tuple((float(a), float(b)) for a, b in stretches)
     return Units(times, who, size, recorded, during_s=during_s)

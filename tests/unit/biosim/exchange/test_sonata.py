@@ -141,3 +141,11 @@ def test_stretches_that_were_recorded_come_back(tmp_path: Path) -> None:
     back = open_run(tmp_path / "back")["spikes"]
     assert back["E"].attrs["recorded_ticks"] == [[100, 300], [400, 600]]
     assert "recorded_ticks" not in back["I"].attrs
+
+
+def test_stretches_without_an_end_are_refused(tmp_path: Path) -> None:
+    write_sonata(finished(tmp_path / "run"), tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["spikes/E/recorded_s"][0, 1] = np.inf
+    with pytest.raises(DataError, match=r"recorded_s of 'E' is not finite; expected seconds"):
+        read_sonata(tmp_path / "a.h5")
