@@ -251,14 +251,10 @@ def test_of_spikes_recorded_in_stretches_the_last_common_one_is_drawn(spikes: xr
     assert drawn() == pytest.approx((0.04, 0.05))
     assert drawn(None, 0.03) == pytest.approx((0.01, 0.03))
     assert drawn(0.02) == pytest.approx((0.02, 0.03))
-    with pytest.raises(
-        AnalysisError, match=r"from 0 s to 0\.03 s; expected .* 0\.01 to 0\.03 s"
-    ):
+    with pytest.raises(AnalysisError, match=r"from 0 s to 0\.03 s; expected .* 0\.01 to 0\.03 s"):
         drawn(0.0)
     tree["spikes/I"].attrs["recorded_ticks"] = [[300, 400]]
-    with pytest.raises(
-        AnalysisError, match=r"^there is no time, or not yet, at which spikes of "
-    ):
+    with pytest.raises(AnalysisError, match=r"^there is no time, or not yet, at which spikes of "):
         drawn()
 
 
