@@ -121,7 +121,7 @@ def stretch(
     return start_s, stop_s
 
 
-def _together(attributes: Sequence[Mapping[str, Any]]) -> Stretches:
+def _together(attributes: Sequence[Mapping[Any, Any]]) -> Stretches:
     """Return the stretches of time, in seconds, in which all of some populations were recorded."""
     found: Stretches = ((0.0, np.inf),)
     for own in attributes:
