@@ -15,7 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from biosim.analysis import group_counts
-from biosim.analysis.spikes import spike_trains
+from biosim.analysis.spikes import recorded_stretches, spike_trains
 from biosim.traces import spikes_between
 
 MOST_DOTS = 20_000
@@ -144,11 +144,8 @@ def _dots(
 
 def _recorded(spikes: xr.DataTree, edges: Floats) -> Floats:
     """Return the seconds of each bin in which spikes were recorded."""
-    if "recorded_ticks" not in spikes.attrs:
-        return np.diff(edges)
     found = np.zeros(len(edges) - 1)
-    for stretch in spikes.attrs["recorded_ticks"]:
-        start, stop = (tick * spikes.attrs["dt_s"] for tick in stretch)
+    for start, stop in recorded_stretches(dict(spikes.attrs)):  # type: ignore[arg-type]
         found += np.clip(np.minimum(stop, edges[1:]) - np.maximum(start, edges[:-1]), 0.0, None)
     return np.where(found > 1e-9, found, 0.0)
 

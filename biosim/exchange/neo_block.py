@@ -22,6 +22,7 @@ from biosim.errors import OutputError
 from biosim.exchange.files import required
 from biosim.exchange.stored import (
     StoredSpikes,
+    even_s,
     provenance_text,
     stored_spikes,
     summary,
@@ -160,10 +161,9 @@ def _signal(
     about: dict[str, Any],
 ) -> Any:
     quantities = required("quantities", "neo")
-    steps = np.diff(when)
-    if len(steps) and np.allclose(steps, steps[0], rtol=1e-6, atol=0.0):
-        every = (when[-1] - when[0]) / len(steps) * quantities.s
-        start = when[0] * quantities.s
+    every_s = even_s(when)
+    if every_s is not None:
+        start, every = when[0] * quantities.s, every_s * quantities.s
         return neo.AnalogSignal(values, units=unit, t_start=start, sampling_period=every, **about)
     return neo.IrregularlySampledSignal(
         when * quantities.s, values, units=unit, time_units="s", **about

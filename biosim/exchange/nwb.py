@@ -23,6 +23,7 @@ from biosim.exchange.recording import Recording, Units, units_of
 from biosim.exchange.stored import (
     StoredSpikes,
     Trains,
+    even_s,
     provenance,
     stored_spikes,
     summary,
@@ -227,11 +228,10 @@ def _states(
 
 def _clock(when: npt.NDArray[np.float64]) -> dict[str, Any]:
     """Return what a time series says of its times: begin and rate, or each of them."""
-    steps = np.diff(when)
-    if len(steps) and np.allclose(steps, steps[0], rtol=1e-6, atol=0.0):
-        every = (when[-1] - when[0]) / len(steps)
-        return {"starting_time": float(when[0]), "rate": float(1.0 / every)}
-    return {"timestamps": when}
+    every_s = even_s(when)
+    if every_s is None:
+        return {"timestamps": when}
+    return {"starting_time": float(when[0]), "rate": 1.0 / every_s}
 
 
 def _streamed(

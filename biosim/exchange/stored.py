@@ -141,6 +141,14 @@ def provenance_text(tree: xr.DataTree) -> str:
     return json.dumps(provenance(tree), sort_keys=True)
 
 
+def even_s(when: Float64s) -> float | None:
+    """Return the time between two samples in seconds; None where they are not evenly spaced."""
+    steps = np.diff(when)
+    if not len(steps) or not np.allclose(steps, steps[0], rtol=1e-6, atol=0.0):
+        return None
+    return float((when[-1] - when[0]) / len(steps))
+
+
 def title(tree: xr.DataTree) -> str:
     """Return the name of a run's scenario, or of the file that a recording comes from."""
     attributes = tree.attrs
