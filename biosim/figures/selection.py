@@ -97,8 +97,8 @@ def stretch(
     recorded_s = _together([spikes_of(tree, name).attrs for name in names])
     if not recorded_s:
         raise AnalysisError(
-            f"there is no time, or not yet, at which spikes of {', '.join(names)} were all "
-            "recorded; choose fewer populations"
+            f"so far there is no time at which spikes of {', '.join(names)} were all recorded; "
+            "choose fewer populations, or draw a run that goes on later"
         )
     start_s, stop_s = selection.start_s, selection.stop_s
     if start_s is None:
