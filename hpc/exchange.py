@@ -175,14 +175,15 @@ def imported(
     }
     recording = readers[form](file)
     # Made beside its place: what is replaced stays until the new run is whole.
-    beside = out.with_name(f".{os.getpid()}.{out.name}")
+    place = Path(os.path.abspath(out))  # "." has no name, and cannot be removed
+    beside = place.with_name(f".{os.getpid()}.{place.name}")
     try:
         beside.mkdir(parents=True)
         found = exchange.write_recording(recording, beside, tick_s, stop_s)
         check_run_free(out, overwrite)
-        if out.exists():
-            shutil.rmtree(out)
-        beside.rename(out)
+        if place.exists():
+            shutil.rmtree(place)
+        beside.rename(place)
     except OSError as problem:
         raise OutputError(
             f"{out} cannot be written ({problem.strerror or problem}); choose another --out"

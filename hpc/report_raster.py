@@ -15,7 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from biosim.analysis import group_counts
-from biosim.analysis.spikes import spike_trains
+from biosim.analysis.spikes import recorded_stretches, spike_trains
 from biosim.traces import spikes_between
 
 MOST_DOTS = 20_000
@@ -64,7 +64,10 @@ def raster(tree: xr.DataTree) -> dict[str, Any]:
     edges = np.append(np.arange(bins) * bin_ms * 1e-3, end_s)
     if bins > 1 and edges[-1] - edges[-2] < bin_ms * 0.5e-3:
         edges = np.delete(edges, -2)
-    recorded = {name: len(spike_trains(node, stop_s=end_s).neurons) for name, node in nodes.items()}
+    recorded = {
+        name: len(spike_trains(node, None, 0.0, end_s, gaps=True).neurons)
+        for name, node in nodes.items()
+    }
     neurons = sum(recorded.values())
     whole = sum(node.sizes["spike"] for node in nodes.values()) <= MOST_DOTS
     every = {name: 1 for name, n in recorded.items() if n}
@@ -79,7 +82,14 @@ def raster(tree: xr.DataTree) -> dict[str, Any]:
         if name in every:
             groups = max(round(GROUPS * row["recorded"] / neurons), LEAST_GROUPS)
             width = math.ceil(row["recorded"] / groups)
-            counts = group_counts(nodes[name], bin_ms * 1e-3, width, stop_s=bins * bin_ms * 1e-3)
+            counts = group_counts(
+                nodes[name],
+                bin_ms * 1e-3,
+                width,
+                start_s=0.0,
+                stop_s=bins * bin_ms * 1e-3,
+                gaps=True,
+            )
             begins = np.arange(len(edges) - 1)
             found = np.add.reduceat(counts.values, begins, axis=0).T
             recorded_s = _recorded(children[name], edges)
@@ -126,7 +136,7 @@ def _dots(
     """Return when which neuron fired, of every so many; two lists (n,)."""
     at: list[float] = []
     who: list[int] = []
-    for times, rows in spike_trains(spikes, None, begin_s, end_s).parts():
+    for times, rows in spike_trains(spikes, None, begin_s, end_s, gaps=True).parts():
         some = rows % every == 0
         at += np.round(times[some], 6).tolist()
         who += rows[some].tolist()
@@ -141,11 +151,8 @@ def _over_gaps(spikes: xr.DataTree) -> xr.Dataset:
 
 def _recorded(spikes: xr.DataTree, edges: Floats) -> Floats:
     """Return the seconds of each bin in which spikes were recorded."""
-    if "recorded_ticks" not in spikes.attrs:
-        return np.diff(edges)
     found = np.zeros(len(edges) - 1)
-    for stretch in spikes.attrs["recorded_ticks"]:
-        start, stop = (tick * spikes.attrs["dt_s"] for tick in stretch)
+    for start, stop in recorded_stretches(dict(spikes.attrs)):  # type: ignore[arg-type]
         found += np.clip(np.minimum(stop, edges[1:]) - np.maximum(start, edges[:-1]), 0.0, None)
     return np.where(found > 1e-9, found, 0.0)
 

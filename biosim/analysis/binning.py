@@ -79,6 +79,7 @@ def group_counts(
     *,
     start_s: float | None = None,
     stop_s: float | None = None,
+    gaps: bool = False,
 ) -> xr.DataArray:
     """Return how often neighbouring neurons fired together in each bin: a raster seen from afar.
 
@@ -90,6 +91,7 @@ def group_counts(
         width: recorded neurons in a group; the last group has what is left.
         start_s: begin of the first bin; by default of the recording.
         stop_s: end; by default of the recording.
+        gaps: whether bins may lie where nothing was recorded, of which they count nothing.
 
     Returns:
         Counts (time, group); `time` is the middle of the bin in seconds, `neuron` (group) the first
@@ -101,7 +103,7 @@ def group_counts(
     """
     if width < 1:
         raise AnalysisError(f"got groups of {width} neurons; expected 1 or more")
-    trains = spike_trains(spikes, None, start_s, stop_s)
+    trains = spike_trains(spikes, None, start_s, stop_s, gaps=gaps)
     bins, groups = whole_bins(trains, bin_s), -(-len(trains.neurons) // width)
     refuse_large(8 * bins * groups, "the counts", "choose wider bins or groups, or less time")
     counts = np.zeros((bins, groups), np.int64)

@@ -79,16 +79,17 @@ def class_selectivity(
 
     Returns:
         From 0, the same for all, to 1, for one label only (..., neuron), without unit. NaN for a
-        neuron that is silent, has a negative mean or a NaN, and if there is only one label.
+        neuron that is silent, has a negative mean or a NaN, and if there are not two labels.
 
     Raises:
         AnalysisError: as `tuning`.
     """
     means = tuning(activity, labels, sample=sample, neuron=neuron)
     kinds = means.sizes["label"]
-    best = means.max("label", skipna=False)
+    # Of no samples there is no largest mean.
+    best = means.max("label", skipna=False) if kinds else means.sum("label") * np.nan
     others = (means.sum("label", skipna=False) - best) / (kinds - 1 or np.nan)
-    defined = (best + others > 0) & (means.min("label", skipna=False) >= 0)
+    defined = (best + others > 0) & (means >= 0).all("label")
     found = ((best - others) / (best + others).where(defined)).rename("selectivity")
     return found.drop_attrs().assign_attrs(units="1", long_name="class selectivity")
 

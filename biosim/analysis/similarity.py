@@ -93,9 +93,9 @@ def procrustes_distance(
         x, y = _centred(one), _centred(two)
         if x is None or y is None:
             return np.nan
-        shared = np.linalg.svd(
-            (x / np.linalg.norm(x)).T @ (y / np.linalg.norm(y)), compute_uv=False
-        )
+        # Of many neurons and few samples the product would be as large as its use is small.
+        x, y = _turned(x / np.linalg.norm(x)), _turned(y / np.linalg.norm(y))
+        shared = np.linalg.svd(x.T @ y, compute_uv=False)
         return float(np.sqrt(max(2.0 - 2.0 * shared.sum(), 0.0)))
 
     found = over_slices(of_slices, [first, second], [(sample, neuron)] * 2)
@@ -211,8 +211,10 @@ def _dissimilarities(patterns: Float64s, metric: Dissimilarity) -> Float64s:
     norms = np.linalg.norm(patterns, axis=1)
     units = patterns / np.where(norms > 0, norms, np.nan)[:, None]
     found = 1.0 - np.clip(units @ units.T, -1.0, 1.0)
-    np.fill_diagonal(found, np.where(norms > 0, 0.0, np.nan))
-    return found
+    np.fill_diagonal(found, 0.0)
+    # Also where there are no neurons, of which the product would be 0.
+    known = norms > 0
+    return np.where(known[:, None] & known, found, np.nan)
 
 
 def _centred(part: xr.DataArray) -> Float64s | None:
@@ -227,7 +229,10 @@ def _centred(part: xr.DataArray) -> Float64s | None:
 
 
 def _turned(values: Float64s) -> Float64s:
-    """Return values (n, n_neurons) turned into n dimensions, if those are fewer."""
+    """Return values (n, n_neurons) turned into n dimensions, if those are fewer.
+
+    Lengths and angles between samples stay as they are.
+    """
     if values.shape[0] >= values.shape[1]:
         return values
     turned: Float64s = np.linalg.qr(values.T).R.T

@@ -21,6 +21,7 @@ SpikeColumns = xr.Dataset | xr.DataTree
 """`tree["spikes/E"]` of `biosim.open_run`, or what `spike_columns` makes."""
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
+Stretches = tuple[tuple[float, float], ...]
 
 PART = 1 << 20
 """Spikes that are read at a time: a shard of the store."""
@@ -102,6 +103,7 @@ class SpikeTrains:
         start_s: begin of the stretch; spikes in [start_s, stop_s) are looked at.
         stop_s: end of the stretch.
         slack_s: how far a time, given as a decimal, may lie beside the tick that it means.
+        recorded_s: begin and end of each stretch in which spikes were recorded.
     """
 
     columns: xr.Dataset
@@ -110,6 +112,7 @@ class SpikeTrains:
     start_s: float
     stop_s: float
     slack_s: float
+    recorded_s: Stretches
 
     @property
     def duration_s(self) -> float:
@@ -196,6 +199,8 @@ def spike_trains(
     neurons: Sequence[int] | npt.NDArray[Any] | None = None,
     start_s: float | None = None,
     stop_s: float | None = None,
+    *,
+    gaps: bool = False,
 ) -> SpikeTrains:
     """Return a view on spikes, checked; nothing of the columns is read.
 
@@ -204,10 +209,11 @@ def spike_trains(
         neurons: that are looked at, in this order; by default all that were recorded.
         start_s: begin of the stretch; by default that of the recording.
         stop_s: end of the stretch; by default that of the recording.
+        gaps: whether the stretch may reach over times in which nothing was recorded.
 
     Raises:
         AnalysisError: the columns lack something, a neuron was not recorded or is named twice, or
-            the stretch is empty or reaches beyond the window in time that was recorded.
+            the stretch is empty or, without `gaps`, was not recorded as a whole.
     """
     by_neuron = None
     columns = spikes if isinstance(spikes, xr.Dataset) else spikes.to_dataset(inherit=False)
@@ -226,15 +232,37 @@ def spike_trains(
         )
     dt_s = columns.attrs.get("dt_s")
     slack_s = 1e-9 if dt_s is None else 1e-3 * dt_s
-    start, stop = _stretch(columns.attrs, start_s, stop_s, slack_s)
-    return SpikeTrains(
-        columns,
-        by_neuron,
-        _chosen(columns, neurons),
-        start,
-        stop,
-        slack_s,
-    )
+    recorded_s = recorded_stretches(columns.attrs)
+    start, stop = _stretch(recorded_s, start_s, stop_s, slack_s, gaps)
+    chosen = _chosen(columns, neurons)
+    return SpikeTrains(columns, by_neuron, chosen, start, stop, slack_s, recorded_s)
+
+
+def recorded_stretches(attributes: Mapping[str, Any]) -> Stretches:
+    """Return begin and end in seconds of each stretch of time in which spikes were recorded.
+
+    Args:
+        attributes: of the spikes of a population.
+
+    Returns:
+        One or more, in the order of time, with gaps between them. The end of the last is infinite
+        where it is not known when the recording ends. None where nothing was recorded yet.
+    """
+    dt_s = attributes.get("dt_s")
+    begin, end = float(attributes.get("start_s", 0.0)), attributes.get("stop_s")
+    if end is None:
+        known = "committed_tick" in attributes and dt_s is not None
+        end = attributes["committed_tick"] * dt_s if known else np.inf
+    ticks = attributes.get("recorded_ticks")
+    windows = [(begin, end)] if ticks is None else [(dt_s * a, dt_s * b) for a, b in ticks]
+    found: list[tuple[float, float]] = []
+    for start, stop in windows:
+        start, stop = max(start, begin), float(min(stop, end))
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], stop)
+        elif start < stop:
+            found.append((start, stop))
+    return tuple(found)
 
 
 def neuron_order(rows: Int64s, count: int) -> Int64s:
@@ -244,28 +272,23 @@ def neuron_order(rows: Int64s, count: int) -> Int64s:
 
 
 def _stretch(
-    attributes: Mapping[str, Any], start_s: float | None, stop_s: float | None, slack_s: float
+    recorded_s: Stretches, start_s: float | None, stop_s: float | None, slack_s: float, gaps: bool
 ) -> tuple[float, float]:
-    """Return begin and end of the stretch in seconds, which lies within what was recorded."""
-    dt_s = attributes.get("dt_s")
-    start, stop = attributes.get("start_s", 0.0), attributes.get("stop_s")
-    if stop is None and "committed_tick" in attributes and dt_s is not None:
-        stop = attributes["committed_tick"] * dt_s
-    windows = [(dt_s * a, dt_s * b) for a, b in attributes.get("recorded_ticks", [])]
-    if len(windows) == 1:
-        start = max(start, windows[0][0])
-        stop = windows[0][1] if stop is None else min(stop, windows[0][1])
-    start = start if start_s is None else start_s
-    stop = stop if stop_s is None else stop_s
-    if stop is None:
+    """Return begin and end of the stretch in seconds."""
+    if not recorded_s and not (gaps and start_s is not None and stop_s is not None):
+        raise AnalysisError("no stretch in which spikes are recorded was reached; run it further")
+    whole = (recorded_s[0][0], recorded_s[-1][1]) if recorded_s else (0.0, 0.0)
+    start = whole[0] if start_s is None else start_s
+    stop = whole[1] if stop_s is None else stop_s
+    if stop_s is None and stop == np.inf:
         raise AnalysisError("it is not known when the recording ends: give stop_s in seconds")
     if not (np.isfinite(start) and np.isfinite(stop) and start < stop):
         raise AnalysisError(
             f"got the stretch from {start} s to {stop} s; expected one with a length"
         )
     # Over a gap there would be too few spikes and intervals that there are not.
-    if windows and not any(a - slack_s <= start and stop <= b + slack_s for a, b in windows):
-        known = ", ".join(f"{a:g} to {b:g} s" for a, b in windows)
+    if not gaps and not any(a - slack_s <= start and stop <= b + slack_s for a, b in recorded_s):
+        known = ", ".join(f"{a:g} to {b:g} s" for a, b in recorded_s)
         raise AnalysisError(
             f"got the stretch from {start:g} s to {stop:g} s; spikes were recorded from {known}: "
             "give start_s and stop_s within one of these"

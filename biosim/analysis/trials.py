@@ -29,7 +29,7 @@ def psth(
     """Return the rate as a function of the time since an event, averaged over events.
 
     Windows may overlap: a spike counts for every event that it is near. An event whose window
-    reaches beyond the recording is left out, since it would pull the rates down.
+    was not recorded as a whole is left out, since it would pull the rates down.
 
     Source: Gerstein and Kiang (1960), Biophysical Journal 1, 15-28.
 
@@ -49,7 +49,7 @@ def psth(
     Raises:
         AnalysisError: an event's time is not finite, the bins do not fit, or as `spike_trains`.
     """
-    trains = spike_trains(spikes, neurons)
+    trains = spike_trains(spikes, neurons, gaps=True)
     events = _events(trains, events_s, before_s, after_s)
     bins = round((before_s + after_s) / bin_s) if bin_s > 0 else 0
     if bins < 1 or abs(bins * bin_s - before_s - after_s) > trains.slack_s + 1e-9 * bins * bin_s:
@@ -102,13 +102,13 @@ def trial_counts(
         neurons: that are looked at; by default all that were recorded.
 
     Returns:
-        Counts (trial, neuron) as float64, NaN for a trial whose window reaches beyond the
-        recording; `trial` holds the time of the event in seconds.
+        Counts (trial, neuron) as float64, NaN for a trial whose window was not recorded as
+        a whole; `trial` holds the time of the event in seconds.
 
     Raises:
         AnalysisError: as `psth`.
     """
-    trains = spike_trains(spikes, neurons)
+    trains = spike_trains(spikes, neurons, gaps=True)
     whole = np.asarray(events_s, np.float64)
     events = _events(trains, events_s, before_s, after_s)
     width = len(trains.neurons)
@@ -136,9 +136,12 @@ def trial_counts(
 def _inside(
     trains: SpikeTrains, events: Float64s, before_s: float, after_s: float
 ) -> npt.NDArray[np.bool_]:
-    slack = trains.slack_s
-    early = events - before_s >= trains.start_s - slack
-    return early & (events + after_s <= trains.stop_s + slack)
+    """Return of which events (n,) the window was recorded as a whole."""
+    found = np.zeros(len(events), np.bool_)
+    for start_s, stop_s in trains.recorded_s:
+        early = events - before_s >= start_s - trains.slack_s
+        found |= early & (events + after_s <= stop_s + trains.slack_s)
+    return found
 
 
 def _events(

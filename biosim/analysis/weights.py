@@ -43,7 +43,8 @@ def layer_rotation(
     require_dimensions(weights, (snapshot,))
     count = weights.sizes[snapshot]
     if not -count <= start < count:
-        raise AnalysisError(f"got snapshot {start} to start from; expected 0 to {count - 1}")
+        has = f"expected 0 to {count - 1}" if count else "the weights have none"
+        raise AnalysisError(f"got snapshot {start} to start from; {has}")
     first = weights.isel({snapshot: start}, drop=True)
     found = over_slices(
         lambda now: 1.0 - _cosine(now, first.transpose(*now.dims)),

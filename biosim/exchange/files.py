@@ -80,7 +80,8 @@ def hdf5(path: Path) -> Iterator[Any]:
         path: of the file.
 
     Raises:
-        DataError: it is not there, is no HDF5 file, or is damaged.
+        DataError: it is not there, is no HDF5 file, is damaged, or what is read of it has the
+            wrong type.
     """
     h5py = required("h5py", "hdf5")
     if not path.is_file():
@@ -94,6 +95,11 @@ def hdf5(path: Path) -> Iterator[Any]:
             yield file
         except (OSError, RuntimeError, KeyError) as problem:
             raise DataError(f"{path} is damaged ({_first(problem)})") from None
+        except (TypeError, ValueError) as problem:
+            # Text where numbers belong, for one.
+            raise DataError(
+                f"{path} holds something else than it should ({_first(problem)})"
+            ) from problem
 
 
 def _first(problem: Exception) -> str:

@@ -22,6 +22,7 @@ from biosim.errors import OutputError
 from biosim.exchange.files import required
 from biosim.exchange.stored import (
     StoredSpikes,
+    even_s,
     provenance_text,
     stored_spikes,
     summary,
@@ -37,7 +38,8 @@ def neo_block(tree: xr.DataTree, populations: Sequence[str] | None = None) -> An
     """Return a run as a `neo.Block` with one segment.
 
     Every recorded neuron is a `SpikeTrain` in seconds, silent ones too, annotated with its
-    population and number; each population is a `Group`. Each recorded variable is an
+    population and number; each population is a `Group`. Of one that was recorded in several
+    stretches of time, an `Epoch` named after it has these. Each recorded variable is an
     `AnalogSignal` (n_samples, n_neurons) with its unit. The block's annotations hold scenario,
     seed and versions.
 
@@ -74,6 +76,8 @@ def neo_block(tree: xr.DataTree, populations: Sequence[str] | None = None) -> An
             segment.spiketrains.append(train)
             group.add(train)
         block.groups.append(group)
+        if len(stored.recorded_s) > 1:
+            segment.epochs.append(_stretches(neo, stored))
     for signal in _signals(neo, tree, list(spikes)):
         kind = (
             segment.analogsignals
@@ -117,6 +121,17 @@ def _trains(neo: Any, stored: StoredSpikes) -> list[Any]:
     ]
 
 
+def _stretches(neo: Any, stored: StoredSpikes) -> Any:
+    begins, ends = np.array(stored.recorded_s).T
+    return neo.Epoch(
+        times=begins,
+        durations=ends - begins,
+        labels=["recorded"] * len(begins),
+        units="s",
+        name=stored.population,
+    )
+
+
 def _signals(neo: Any, tree: xr.DataTree, populations: Sequence[str]) -> list[Any]:
     found = []
     traces = tree.children["traces"].children if "traces" in tree.children else {}
@@ -146,10 +161,9 @@ def _signal(
     about: dict[str, Any],
 ) -> Any:
     quantities = required("quantities", "neo")
-    steps = np.diff(when)
-    if len(steps) and np.allclose(steps, steps[0], rtol=1e-6, atol=0.0):
-        every = (when[-1] - when[0]) / len(steps) * quantities.s
-        start = when[0] * quantities.s
+    every_s = even_s(when)
+    if every_s is not None:
+        start, every = when[0] * quantities.s, every_s * quantities.s
         return neo.AnalogSignal(values, units=unit, t_start=start, sampling_period=every, **about)
     return neo.IrregularlySampledSignal(
         when * quantities.s, values, units=unit, time_units="s", **about

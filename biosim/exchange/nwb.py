@@ -23,6 +23,7 @@ from biosim.exchange.recording import Recording, Units, units_of
 from biosim.exchange.stored import (
     StoredSpikes,
     Trains,
+    even_s,
     provenance,
     stored_spikes,
     summary,
@@ -95,17 +96,16 @@ def read_nwb(path: Path) -> Recording:
                 f"{path}: spike_times_index does not go with the {len(times)} spike_times"
             )
         ours = _notes(file)
-        groups = _groups(path, table, times, counts, ours.get("populations", {}))
+        observed = _observed(path, table, len(counts))
+        groups = _groups(path, table, times, counts, ours.get("populations", {}), observed)
         resolution = table["spike_times"].attrs.get("resolution")
-        observed = np.empty(0)
-        if "obs_intervals" in table:
-            observed = np.asarray(table["obs_intervals"][:], np.float64)
+        edges = np.concatenate([np.empty(0), *(part.ravel() for part in observed)])
         return Recording(
             path,
             "nwb",
             groups,
-            start_s=max(0.0, float(observed.min())) if observed.size else 0.0,
-            stop_s=float(observed.max()) if observed.size else None,
+            start_s=max(0.0, float(edges.min())) if edges.size else 0.0,
+            stop_s=float(edges.max()) if edges.size else None,
             tick_s=None if resolution is None else float(resolution),
             about=_about(file, ours),
         )
@@ -119,9 +119,10 @@ def _units(pynwb: Any, iterator: Any, spikes: Mapping[str, StoredSpikes]) -> Any
     counts = [len(stored.neurons) for stored in spikes.values()]
     neurons = np.concatenate([stored.neurons for stored in spikes.values()])
     names = np.repeat(np.array(list(spikes)), counts)
-    intervals = np.repeat(
-        [[stored.start_s, stored.stop_s] for stored in spikes.values()], counts, axis=0
+    intervals = np.concatenate(
+        [np.tile(stored.recorded_s, (len(stored.neurons), 1)) for stored in spikes.values()]
     )
+    stretches = np.repeat([len(stored.recorded_s) for stored in spikes.values()], counts)
     times = common.VectorData(
         name="spike_times",
         description="the spike times for each unit in seconds",
@@ -129,7 +130,7 @@ def _units(pynwb: Any, iterator: Any, spikes: Mapping[str, StoredSpikes]) -> Any
     )
     observed = common.VectorData(
         name="obs_intervals",
-        description="the stretch of time that was recorded",
+        description="the stretches of time that were recorded",
         data=intervals.astype(np.float64),
     )
     # An index comes before what it points into: the other way round hdmf takes a column that is
@@ -140,7 +141,7 @@ def _units(pynwb: Any, iterator: Any, spikes: Mapping[str, StoredSpikes]) -> Any
         common.VectorIndex(
             name="obs_intervals_index",
             target=observed,
-            data=np.arange(1, len(neurons) + 1, dtype=np.uint64),
+            data=np.cumsum(stretches).astype(np.uint64),
         ),
         observed,
         common.VectorData(
@@ -227,11 +228,10 @@ def _states(
 
 def _clock(when: npt.NDArray[np.float64]) -> dict[str, Any]:
     """Return what a time series says of its times: begin and rate, or each of them."""
-    steps = np.diff(when)
-    if len(steps) and np.allclose(steps, steps[0], rtol=1e-6, atol=0.0):
-        every = (when[-1] - when[0]) / len(steps)
-        return {"starting_time": float(when[0]), "rate": float(1.0 / every)}
-    return {"timestamps": when}
+    every_s = even_s(when)
+    if every_s is None:
+        return {"timestamps": when}
+    return {"starting_time": float(when[0]), "rate": 1.0 / every_s}
 
 
 def _streamed(
@@ -297,6 +297,7 @@ def _groups(
     times: npt.NDArray[np.float64],
     counts: npt.NDArray[np.int64],
     sizes: Mapping[str, int],
+    observed: Sequence[npt.NDArray[np.float64]],
 ) -> dict[str, Units]:
     """Return the units of each population; all are one where the file does not part them."""
     rows = units_of(counts)
@@ -304,7 +305,8 @@ def _groups(
         described = {}
         if "id" in table and len(table["id"]) == len(counts):
             described["unit_id"] = np.asarray(table["id"][:], np.int64)
-        return {"units": Units(times, rows, len(counts), None, described)}
+        during_s = _common(observed)
+        return {"units": Units(times, rows, len(counts), None, described, during_s=during_s)}
     population = np.array([_text(name) for name in table["population"][:]], object)
     neuron = np.asarray(table["neuron"][:], np.int64)
     if not len(population) == len(neuron) == len(counts):
@@ -316,8 +318,40 @@ def _groups(
         numbers = np.sort(neuron[mine])
         size = max(int(sizes.get(name, 0)), int(numbers[-1]) + 1)
         recorded = None if len(numbers) == size else numbers
-        groups[name] = Units(times[here], neuron[rows[here]], size, recorded)
+        during_s = _common([observed[unit] for unit in np.flatnonzero(mine)] if observed else [])
+        groups[name] = Units(times[here], neuron[rows[here]], size, recorded, during_s=during_s)
     return groups
+
+
+def _observed(path: Path, table: Any, count: int) -> list[npt.NDArray[np.float64]]:
+    """Return the intervals (n, 2) in which each unit was observed; none where that is not said."""
+    if "obs_intervals" not in table:
+        return []
+    intervals = np.asarray(table["obs_intervals"][:], np.float64).reshape(-1, 2)
+    # Without an index each unit has one row, as in any other column.
+    ends = np.arange(1, count + 1)
+    if "obs_intervals_index" in table:
+        ends = np.asarray(table["obs_intervals_index"][:], np.int64)
+    wrong = ~np.isfinite(intervals).all(axis=1) | (intervals[:, 0] > intervals[:, 1])
+    if wrong.any():
+        raise DataError(
+            f"{path}: got {intervals[wrong][0].tolist()} among obs_intervals; expected a begin and "
+            "a later end in seconds"
+        )
+    counts = np.diff(ends, prepend=0)
+    if len(ends) != count or (counts < 0).any() or counts.sum() != len(intervals):
+        raise DataError(
+            f"{path}: the index of obs_intervals does not go with {count} units and "
+            f"{len(intervals)} intervals"
+        )
+    return np.split(intervals, ends[:-1])
+
+
+def _common(observed: Sequence[npt.NDArray[np.float64]]) -> tuple[tuple[float, float], ...]:
+    """Return the intervals in which all units were observed, if they are the same; else none."""
+    if not observed or not all(np.array_equal(part, observed[0]) for part in observed):
+        return ()
+    return tuple((float(a), float(b)) for a, b in sorted(observed[0].tolist()))
 
 
 def _text(value: Any) -> str:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import biosim
 from biosim.errors import DataError
 from biosim.spiking.finalising import finalise
+from biosim.spiking.periods import ALWAYS, Periods
 from biosim.spiking.recording import Recording as Recorded
 from biosim.spiking.recording import SpikeRecord
 from biosim.spiking.spike_store import StoreSink, write_neurons
@@ -34,6 +35,10 @@ USUAL_TICKS_S = (1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 4e-5, 1 / 30000, 2e-5, 1e-5)
 FINEST_S = USUAL_TICKS_S[-1]
 OFF = 1e-3
 """Share of a tick by which a time may miss a multiple of it."""
+MOST_TICKS = 1 << 33
+"""Of a recording: a day of 10 us. The store's index has an entry for every hundred."""
+MOST_UNITS = 1 << 32
+"""A store has 32 bits for the number of a neuron."""
 RESERVED = ("by_time", "by_neuron")
 """Names of groups in a store."""
 
@@ -49,6 +54,8 @@ class Units:
         recorded: (n,) those that were recorded, increasing; None for all.
         described: what is known of each unit: name -> (size,) numbers.
         units: unit of what is described, "1" where none is given.
+        during_s: begin and end of each stretch that was recorded, in the order of time; empty for
+            the whole recording.
     """
 
     time_s: npt.NDArray[np.float64]
@@ -57,6 +64,7 @@ class Units:
     recorded: npt.NDArray[np.int64] | None = None
     described: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    during_s: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +136,20 @@ def write_recording(
         _check(path, name, units)
     if tick_s is not None and not 0 < tick_s < math.inf:
         raise DataError(f"got a tick of {tick_s} s; expected a positive number of seconds")
+    stop = recording.stop_s if stop_s is None else stop_s
+    for edge, value in (("begin", recording.start_s), ("end", stop)):
+        if value is not None and not math.isfinite(value):
+            raise DataError(f"got {value} s for the {edge} of {path}; expected a finite number")
     tick = tick_s or fitting_tick(recording)
+    latest = max(float(units.time_s.max(initial=0.0)) for units in recording.groups.values())
+    if max(latest, stop or 0.0) / tick > MOST_TICKS:
+        raise DataError(
+            f"{path} lasts {max(latest, stop or 0.0):g} s in ticks of {tick:g} s; expected at most "
+            f"{MOST_TICKS * tick:g} s: give longer ticks, or shift the times so that they count "
+            "from the recording's begin"
+        )
     spikes = {name: _in_ticks(units, tick) for name, units in recording.groups.items()}
     last = max((int(ticks[-1]) for ticks, _ in spikes.values() if len(ticks)), default=-1)
-    stop = recording.stop_s if stop_s is None else stop_s
     end = last + 1 if stop is None else math.ceil(stop / tick - OFF)
     if stop_s is not None and end <= last:
         raise DataError(
@@ -157,7 +175,10 @@ def write_recording(
     sink = StoreSink(
         directory / STORE,
         Recorded(
-            tuple(SpikeRecord(names[n], units.recorded) for n, units in recording.groups.items())
+            tuple(
+                SpikeRecord(names[n], units.recorded, _during(units, spikes[n][0], tick, end))
+                for n, units in recording.groups.items()
+            )
         ),
         sizes,
         {name: (0, size) for name, size in sizes.items()},
@@ -219,6 +240,21 @@ def _in_ticks(units: Units, tick: float) -> tuple[npt.NDArray[np.int64], npt.NDA
     return ticks[order], units.unit[order].astype(np.uint32)
 
 
+def _during(units: Units, ticks: npt.NDArray[np.int64], tick: float, end: int) -> Periods:
+    """Return the stretches that were recorded, in ticks; all time where spikes lie beside them."""
+    found: list[tuple[int, int]] = []
+    for start_s, stop_s in units.during_s:
+        # A last spike at the very end of an observed interval lies in the tick after it.
+        stop = math.ceil(stop_s / tick - OFF)
+        start, stop = max(0, math.floor(start_s / tick + OFF)), stop + int(stop in ticks)
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(stop, found[-1][1]))
+        elif start < stop:
+            found.append((start, stop))
+    during = Periods(tuple(found)) if found and found != [(0, end)] else ALWAYS
+    return during if during.within(ticks).all() else ALWAYS
+
+
 def _check(path: Path, name: str, units: Units) -> None:
     where = f"{path}, {name!r}"
     if units.time_s.shape != units.unit.shape:
@@ -233,10 +269,29 @@ def _check(path: Path, name: str, units: Units) -> None:
             f"{where}: got a spike at {units.time_s.min():g} s; expected times from 0 s: "
             "shift them before"
         )
+    if units.size > MOST_UNITS:
+        raise DataError(
+            f"{where}: got {units.size:,} units, by the greatest number of one; expected at most "
+            f"{MOST_UNITS:,}: number them from 0"
+        )
     if len(units.unit) and not 0 <= units.unit.min() <= units.unit.max() < units.size:
         raise DataError(
             f"{where}: got spikes of units {units.unit.min()} to {units.unit.max()}; expected 0 "
             f"to {units.size - 1}"
+        )
+    recorded = units.recorded
+    if recorded is None:
+        return
+    known = np.arange(units.size)
+    if not np.array_equal(recorded, known[np.isin(known, recorded)]):
+        raise DataError(
+            f"{where}: the recorded units are no increasing numbers from 0 to {units.size - 1}"
+        )
+    unknown = units.unit[~np.isin(units.unit, recorded)]
+    if len(unknown):
+        raise DataError(
+            f"{where}: got a spike of unit {unknown[0]}, which is not among the "
+            f"{len(recorded)} that were recorded"
         )
 
 

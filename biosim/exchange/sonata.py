@@ -55,6 +55,7 @@ def write_sonata(tree: xr.DataTree, path: Path, populations: Sequence[str] | Non
             group.attrs["dt_s"] = stored.dt_s
             group.attrs["start_s"] = stored.start_s
             group.attrs["stop_s"] = stored.stop_s
+            group.create_dataset("recorded_s", data=np.array(stored.recorded_s))
             if len(stored.neurons) < stored.size:
                 group.create_dataset("recorded", data=stored.neurons.astype(np.uint64))
             # Not compressed: the HDF5 inside libsonata has no filters.
@@ -124,4 +125,10 @@ def _units(path: Path, name: str, group: Any) -> Units:
     who = who.astype(np.int64)
     size = int(group.attrs.get("size", who.max() + 1 if len(who) else 0))
     recorded = np.asarray(group["recorded"][:], np.int64) if "recorded" in group else None
-    return Units(times, who, size, recorded)
+    during_s: tuple[tuple[float, float], ...] = ()
+    if "recorded_s" in group:
+        stretches = np.asarray(group["recorded_s"][:], np.float64).reshape(-1, 2)
+        if not np.isfinite(stretches).all():
+            raise DataError(f"{path}: recorded_s of {name!r} is not finite; expected seconds")
+        during_s = tuple((float(a), float(b)) for a, b in stretches)
+    return Units(times, who, size, recorded, during_s=during_s)

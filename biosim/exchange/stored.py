@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 import biosim
-from biosim.analysis.spikes import PART, neuron_order
+from biosim.analysis.spikes import PART, Stretches, neuron_order, recorded_stretches
 from biosim.errors import OutputError
 
 Float64s = npt.NDArray[np.float64]
@@ -34,8 +34,8 @@ class StoredSpikes:
         size: number of neurons, recorded or not.
         neurons: (n_units,) those that were recorded, increasing.
         dt_s: length of a tick.
-        start_s: begin of the recording.
-        stop_s: end of the recording: of a killed run, what was committed.
+        recorded_s: begin and end of each stretch of time that was recorded, one at least: of a
+            killed run, what was committed.
         columns: `time` and `neuron` along `spike`, in the order of time.
         by_neuron: `time` ordered by neuron, and `indptr`; None where the run was not finished.
     """
@@ -44,13 +44,22 @@ class StoredSpikes:
     size: int
     neurons: Int64s
     dt_s: float
-    start_s: float
-    stop_s: float
+    recorded_s: Stretches
     columns: xr.Dataset
     by_neuron: xr.Dataset | None
 
     def __len__(self) -> int:
         return int(self.columns.sizes["spike"])
+
+    @property
+    def start_s(self) -> float:
+        """Begin of the recording."""
+        return self.recorded_s[0][0]
+
+    @property
+    def stop_s(self) -> float:
+        """End of the recording."""
+        return self.recorded_s[-1][1]
 
     def parts(self) -> Iterator[tuple[Int64s, Int64s]]:
         """Yield ticks and neurons, (n,) each, in the order of time, a shard's worth at a time."""
@@ -132,6 +141,14 @@ def provenance_text(tree: xr.DataTree) -> str:
     return json.dumps(provenance(tree), sort_keys=True)
 
 
+def even_s(when: Float64s) -> float | None:
+    """Return the time between two samples in seconds; None where they are not evenly spaced."""
+    steps = np.diff(when)
+    if not len(steps) or not np.allclose(steps, steps[0], rtol=1e-6, atol=0.0):
+        return None
+    return float((when[-1] - when[0]) / len(steps))
+
+
 def title(tree: xr.DataTree) -> str:
     """Return the name of a run's scenario, or of the file that a recording comes from."""
     attributes = tree.attrs
@@ -175,14 +192,15 @@ def _spikes(name: str, node: xr.DataTree) -> StoredSpikes:
     neurons = np.arange(attributes["size"], dtype=np.int64)
     if "recorded" in columns:
         neurons = columns["recorded"].values.astype(np.int64)
-    dt_s = float(attributes["dt_s"])
+    # Nothing is recorded yet of a run that has not come to the first of its stretches.
+    start_s = float(attributes.get("start_s", 0.0))
+    recorded_s = recorded_stretches(attributes) or ((start_s, start_s),)
     return StoredSpikes(
         name,
         int(attributes["size"]),
         neurons,
-        dt_s,
-        float(attributes.get("start_s", 0.0)),
-        int(attributes["committed_tick"]) * dt_s,
+        float(attributes["dt_s"]),
+        recorded_s,
         columns,
         by_neuron,
     )

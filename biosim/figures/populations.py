@@ -10,6 +10,7 @@ from biosim.analysis.stored import stored_activity, stored_names
 from biosim.errors import AnalysisError
 from biosim.figures.selection import Selection, chosen
 from biosim.figures.style import (
+    DIVERGING,
     SEQUENTIAL,
     colour,
     colour_bar,
@@ -57,7 +58,7 @@ def activity_figure(tree: xr.DataTree, selection: Selection) -> Figure:
             values[order],
             aspect="auto",
             interpolation="nearest",
-            cmap="RdBu_r" if diverging else SEQUENTIAL,
+            cmap=DIVERGING if diverging else SEQUENTIAL,
             vmin=-bound if diverging else low,
             vmax=bound if diverging else high,
             extent=(-0.5, activity.sizes["neuron"] - 0.5, len(values), 0),

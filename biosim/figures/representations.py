@@ -14,7 +14,7 @@ from biosim.analysis import (
 )
 from biosim.figures.populations import chosen_activity
 from biosim.figures.selection import Selection
-from biosim.figures.style import SEQUENTIAL, colour_bar, new_figure, panels
+from biosim.figures.style import DIVERGING, SEQUENTIAL, colour_bar, new_figure, panels
 
 MOST_SAMPLES = 400
 
@@ -75,7 +75,7 @@ def _matrix(found: xr.DataArray, label: str, low: float, selection: Selection) -
     side_mm = min(selection.width_mm, 46 + 11 * len(names))
     drawn = new_figure(side_mm, side_mm - 14)
     axes = drawn.subplots()
-    cmap = SEQUENTIAL if low == 0 else "RdBu_r"
+    cmap = SEQUENTIAL if low == 0 else DIVERGING
     image = axes.imshow(found.values, cmap=cmap, vmin=low, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)

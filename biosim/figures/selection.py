@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from biosim.analysis.spikes import Stretches, recorded_stretches
 from biosim.analysis.stored import stored_names
 from biosim.errors import AnalysisError
 from biosim.traces import spikes_between
@@ -77,7 +79,7 @@ def spiking(tree: xr.DataTree, selection: Selection) -> list[str]:
 
 
 def stretch(
-    tree: xr.DataTree, names: Iterable[str], selection: Selection, most: int, share: float = 1.0
+    tree: xr.DataTree, names: Sequence[str], selection: Selection, most: int, share: float = 1.0
 ) -> tuple[float, float]:
     """Return the stretch of time in seconds: what is chosen, or as much as can be drawn.
 
@@ -85,30 +87,51 @@ def stretch(
         tree: the run.
         names: populations.
         selection: may choose it.
-        most: spikes; of more, the last ones are taken, a round number of seconds long.
+        most: spikes; of more, the last ones are taken, a round number of seconds long. Of several
+            stretches in which they were recorded it is the last one, too.
         share: of the neurons that are drawn.
 
     Raises:
         AnalysisError: nothing is stored of that stretch.
     """
-    populations = [spikes_of(tree, name) for name in names]
-    stored_s = min(
-        node.attrs.get("committed_tick", tree.attrs.get("ticks", 0)) * node.attrs["dt_s"]
-        for node in populations
-    )
-    start_s = 0.0 if selection.start_s is None else selection.start_s
-    stop_s = stored_s if selection.stop_s is None else min(selection.stop_s, stored_s)
-    if not 0 <= start_s < stop_s:
+    recorded_s = _together([spikes_of(tree, name).attrs for name in names])
+    if not recorded_s:
         raise AnalysisError(
-            f"got the stretch from {start_s:g} s to {stop_s:g} s; expected one within the "
-            f"{stored_s:g} s that are stored"
+            f"so far there is no time at which spikes of {', '.join(names)} were all recorded; "
+            "choose fewer populations, or draw a run that goes on later"
+        )
+    start_s, stop_s = selection.start_s, selection.stop_s
+    if start_s is None:
+        before = [a for a, _ in recorded_s if stop_s is None or a < stop_s]
+        start_s = before[-1] if before else recorded_s[0][0]
+    if stop_s is None:
+        stop_s = next((b for _, b in recorded_s if b > start_s), recorded_s[-1][1])
+    stop_s = min(stop_s, recorded_s[-1][1])
+    if not recorded_s[0][0] * (1 - 1e-9) <= start_s < stop_s:
+        known = ", ".join(f"{a:g} to {b:g} s" for a, b in recorded_s)
+        raise AnalysisError(
+            f"got the stretch from {start_s:g} s to {stop_s:g} s; expected one within what is "
+            f"stored, {known}"
         )
     count = share * sum(
-        spikes_between(tree, str(node.name), start_s, stop_s).sizes["spike"] for node in populations
+        spikes_between(tree, name, start_s, stop_s).sizes["spike"] for name in names
     )
     if selection.start_s is None and count > most:
         start_s = stop_s - floor_round((stop_s - start_s) * most / count)
     return start_s, stop_s
+
+
+def _together(attributes: Sequence[Mapping[Any, Any]]) -> Stretches:
+    """Return the stretches of time, in seconds, in which all of some populations were recorded."""
+    found: Stretches = ((0.0, np.inf),)
+    for own in attributes:
+        parts = [
+            (max(a, start), min(b, stop))
+            for a, b in found
+            for start, stop in recorded_stretches(own)
+        ]
+        found = tuple((a, b) for a, b in parts if a < b)
+    return found
 
 
 def floor_round(value: float) -> float:

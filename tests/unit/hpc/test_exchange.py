@@ -200,6 +200,17 @@ def made(command: Command) -> Path:
     return home
 
 
+def test_the_folder_that_one_is_in_can_be_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for overwrite in (False, True):
+        exchange.imported(recording(tmp_path / "a.h5"), "hdf5-mea", Path(), None, None, overwrite)
+        assert biosim.open_run(tmp_path / "here")["spikes/units"].sizes["spike"] == 3
+        monkeypatch.chdir(tmp_path / "here")
+
+
 def test_a_failed_import_keeps_what_it_was_to_replace(command: Command, made: Path) -> None:
     with h5py.File(made / "retina.h5", "r+") as file:
         file["spikes"][0] = -1.0

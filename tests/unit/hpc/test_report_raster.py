@@ -186,3 +186,17 @@ def test_what_is_held_and_written_does_not_grow_with_the_spikes(
     # What grows is how many cells of the map are not 0, and their digits.
     assert peaks[1] < 1.3 * peaks[0] + 1_000_000
     assert sizes[1] < 2 * sizes[0] < 2e6
+
+
+def test_what_was_recorded_in_stretches_is_drawn_and_the_rest_is_unknown() -> None:
+    at = np.array([1000, 1500, 3000])
+    tree = stored({"E": (at, np.zeros(3, int), 2)}, 4000)
+    tree["spikes/E"].attrs["recorded_ticks"] = [[1000, 2000], [3000, 3050]]
+    drawn = raster(tree)
+    row = drawn["populations"][0]
+    assert row["at_s"] == [0.1, 0.15, 0.3]
+    begins = np.array(drawn["edge_s"][:-1])
+    inside = ((begins > 0.099) & (begins < 0.199)) | np.isclose(begins, 0.3)
+    assert [rate is not None for rate in row["rate"]] == inside.tolist()
+    assert row["rate"][60] == pytest.approx(1 / 2 / 0.005)
+    assert raster(stored({"E": (at[:0], at[:0], 2)}, 4000))["populations"][0]["rate"][0] == 0.0

@@ -61,6 +61,9 @@ def test_what_is_missing_is_missing_for_its_label_and_neuron() -> None:
     assert np.isnan(one).all()
     nobody = tuning(values[:, :0], LABELS[:0])
     assert nobody.shape == (2, 0, 5)
+    alone = class_selectivity(values[:, :0], LABELS[:0])
+    assert alone.shape == (2, 5)
+    assert np.isnan(alone).all()
 
 
 def test_labels_that_do_not_belong_are_refused() -> None:

@@ -15,6 +15,7 @@ from biosim.analysis import (
 )
 from biosim.analysis.similarity import Dissimilarity
 from biosim.errors import AnalysisError
+from tests.unit.biosim.analysis.test_memory import peak_bytes
 
 Similarity = Callable[[xr.DataArray, xr.DataArray], xr.DataArray]
 ALL: list[Similarity] = [linear_cka, procrustes_distance, representational_similarity]
@@ -134,6 +135,16 @@ def test_a_dissimilarity_is_undefined_only_for_the_sample_that_is() -> None:
     assert np.isfinite(far[:4, :4]).all()
     assert float(dissimilarity(activity(1), "euclidean")[0, 0]) == 0.0
     assert dissimilarity(activity(0)).shape == (0, 0)
+
+
+def test_patterns_of_no_neurons_do_not_differ_by_anything() -> None:
+    for metric in ("correlation", "cosine"):
+        assert np.isnan(dissimilarity(activity(3, 0), metric)).all()
+
+
+def test_procrustes_of_few_samples_holds_no_matrix_of_neurons() -> None:
+    one, two = activity(10, 3000), activity(10, 2500, 1)
+    assert peak_bytes(lambda _: procrustes_distance(one, two), one) < 5e6
 
 
 def test_one_neuron_is_a_representation() -> None:

@@ -199,3 +199,27 @@ def test_a_stretch_reaches_over_no_gap() -> None:
             spike_trains(gaps, start_s=begin, stop_s=end)
     rate = mean_rate(gaps, start_s=0.5, stop_s=0.8)
     assert rate.values == pytest.approx([100.0])
+
+
+def test_a_stretch_ends_with_the_recording() -> None:
+    spikes = spike_columns([0.5, 0.6], [0, 0], 1.0, start_s=0.4)
+    for begin, end in ((0.5, 2.0), (0.0, 0.9)):
+        with pytest.raises(AnalysisError, match=r"; spikes were recorded from 0\.4 to 1 s: give"):
+            mean_rate(spikes, start_s=begin, stop_s=end)
+
+
+def test_windows_that_touch_are_one() -> None:
+    assert mean_rate(windowed((200, 400), (400, 700))).values == pytest.approx([100.0])
+
+
+def test_a_run_that_has_not_come_to_its_window_says_so() -> None:
+    early = windowed((200, 400)).isel(spike=slice(0)).assign_attrs(stop_s=0.1)
+    for begin, end in ((None, None), (0.0, 0.1)):
+        with pytest.raises(AnalysisError, match=r"^no stretch in which spikes are recorded was r"):
+            spike_trains(early, start_s=begin, stop_s=end)
+
+
+def test_whoever_minds_gaps_may_reach_over_them() -> None:
+    trains = spike_trains(windowed((0, 200), (500, 800)), start_s=0.1, stop_s=2.0, gaps=True)
+    assert trains.recorded_s == ((0.0, 0.2), (0.5, 0.8))
+    assert sum(len(times) for times, _ in trains.parts()) == 10 + 30

@@ -81,3 +81,15 @@ def test_events_and_bins_that_make_no_sense_are_refused() -> None:
         psth(spikes, [1.0], 0.0, before_s=0.1, after_s=0.1)
     with pytest.raises(AnalysisError, match=r"^got a window from 0.0 s before to 0.0 s after an "):
         trial_counts(spikes, [1.0], after_s=0.0)
+
+
+def test_events_are_used_whose_windows_were_recorded_as_a_whole() -> None:
+    times = np.array([0.05, 0.15, 0.55, 0.65, 0.75])
+    spikes = spike_columns(times, np.zeros(5, int), 1.0, dt_s=1e-3)
+    spikes.attrs["recorded_ticks"] = [[0, 200], [500, 800]]
+    events = [0.0, 0.1, 0.15, 0.3, 0.45, 0.5, 0.7, 0.75]
+    counts = trial_counts(spikes, events, after_s=0.1)[:, 0]
+    np.testing.assert_array_equal(counts, [1, 1, np.nan, np.nan, np.nan, 1, 1, np.nan])
+    found = psth(spikes, events, 0.1, before_s=0.0, after_s=0.1, population=True)
+    assert found.values == pytest.approx([10.0])
+    assert found.attrs["trials"] == 4

@@ -169,6 +169,8 @@ def test_what_cannot_be_compared_is_refused() -> None:
     values = weights()
     with pytest.raises(AnalysisError, match=r"^got snapshot 4 to start from; expected 0 to 3"):
         layer_rotation(values, start=4)
+    with pytest.raises(AnalysisError, match=r"^got snapshot 0 to start from; the weights ha"):
+        layer_rotation(values[:0])
     for statistic in (layer_rotation, weight_statistics):
         with pytest.raises(AnalysisError, match=r"expected \['snapshot'\]: rename yours"):
             statistic(values.rename(snapshot="epoch"))

@@ -10,6 +10,11 @@ import xarray as xr
 from hypothesis import strategies as st
 
 from biosim.exchange import Recording, Units, write_recording
+from biosim.spiking.finalising import finalise
+from biosim.spiking.periods import Periods
+from biosim.spiking.recording import Recording as Recorded
+from biosim.spiking.recording import SpikeRecord
+from biosim.spiking.spike_store import StoreSink
 from biosim.store import RunStore
 from biosim.traces import open_run
 from tests.unit.biosim.spiking.made_up_run import (
@@ -54,6 +59,27 @@ def killed(directory: Path, ticks: int = 300) -> xr.DataTree:
     Activity().play(sink, shares(1)[0], stop=ticks)
     sink.flush()
     RunStore(store).describe(ATTRIBUTES)
+    return open_run(directory)
+
+
+def in_stretches(directory: Path, running: bool = False) -> xr.DataTree:
+    """A run of which E was recorded in two stretches, or what a running one has of them."""
+    directory.mkdir(exist_ok=True)
+    store = made(directory)
+    during = Periods(((100, 300), (400, 600)))
+    recording = Recorded((SpikeRecord("E", during=during), SpikeRecord("I")))
+    sizes = {"E": 5, "I": 3}
+    stop = 450 if running else TICKS
+    sink = StoreSink(store, recording, sizes, {n: (0, k) for n, k in sizes.items()}, DT_S)
+    for record in recording.spikes:
+        at, who = np.divmod(np.arange(0, stop * sizes[record.population], 7), 5)
+        inside = (at < stop) & (who < sizes[record.population])
+        sink.spikes(record.population, *record.chosen(at[inside], who[inside].astype(np.uint32)))
+    sink.commit(stop)
+    sink.flush()
+    if not running:
+        finalise(store)
+    RunStore(store).describe({**ATTRIBUTES, "populations": sizes, "status": "complete"})
     return open_run(directory)
 
 

@@ -14,7 +14,15 @@ import quantities as pq
 
 from biosim.errors import OutputError
 from biosim.exchange import neo_block, write_neo
-from tests.unit.biosim.exchange.runs import ATTRIBUTES, STARTED, finished, killed, of_spikes, trains
+from tests.unit.biosim.exchange.runs import (
+    ATTRIBUTES,
+    STARTED,
+    finished,
+    in_stretches,
+    killed,
+    of_spikes,
+    trains,
+)
 
 
 def test_every_recorded_neuron_is_a_train_in_its_group(tmp_path: Path) -> None:
@@ -56,6 +64,18 @@ def test_of_a_killed_run_what_was_committed_is_in_the_block(tmp_path: Path) -> N
     found = neo_block(tree, ["E"]).segments[0].spiketrains
     assert sum(map(len, found)) == len(trains(tree)["E"]) > 0
     assert float(found[0].t_stop) == pytest.approx(0.03)
+
+
+def test_stretches_that_were_recorded_are_epochs(tmp_path: Path) -> None:
+    segment = neo_block(in_stretches(tmp_path / "run")).segments[0]
+    (epoch,) = segment.epochs
+    assert epoch.name == "E"
+    np.testing.assert_allclose(epoch.times.rescale("s").magnitude, [0.01, 0.04])
+    np.testing.assert_allclose(epoch.durations.rescale("s").magnitude, [0.02, 0.02])
+    assert [float(segment.spiketrains[0].t_start), float(segment.spiketrains[0].t_stop)] == [
+        pytest.approx(0.01),
+        pytest.approx(0.06),
+    ]
 
 
 def test_more_neurons_than_neo_bears_are_refused(

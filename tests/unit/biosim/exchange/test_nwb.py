@@ -19,6 +19,7 @@ from tests.unit.biosim.exchange.runs import (
     ATTRIBUTES,
     STARTED,
     finished,
+    in_stretches,
     killed,
     of_spikes,
     spike_sets,
@@ -191,9 +192,50 @@ def test_observed_intervals_are_the_stretch_of_the_recording(tmp_path: Path) -> 
     assert spikes.attrs["committed_tick"] * spikes.attrs["dt_s"] == pytest.approx(2.0)
 
 
+def test_gaps_in_what_was_observed_stay_gaps(tmp_path: Path) -> None:
+    observed = {
+        "obs_intervals": np.array([[0.05, 0.4], [0.45, 2.0]] * 2),
+        "obs_intervals_index": np.array([2, 4]),
+    }
+    foreign(tmp_path / "a.nwb", **observed, spike_times=np.array([0.5, 0.1, 0.4]))
+    _again(tmp_path)
+    spikes = open_run(tmp_path / "back")["spikes/units"]
+    # A spike at the very end of an interval lies in the tick after it, which is kept with it.
+    assert spikes.attrs["recorded_ticks"] == [[50, 401], [450, 2000]]
+    foreign(tmp_path / "a.nwb", **observed, spike_times=np.array([0.5, 0.1, 0.42]))
+    (tmp_path / "beside").mkdir()
+    write_recording(read_nwb(tmp_path / "a.nwb"), tmp_path / "beside")
+    assert "recorded_ticks" not in open_run(tmp_path / "beside")["spikes/units"].attrs
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_stretches_that_were_recorded_are_observed_and_come_back(
+    tmp_path: Path, running: bool
+) -> None:
+    tree = in_stretches(tmp_path / "run", running)
+    write_nwb(tree, tmp_path / "a.nwb")
+    assert complaints(tmp_path / "a.nwb") == []
+    last = 0.045 if running else 0.06
+    with pynwb.NWBHDF5IO(str(tmp_path / "a.nwb"), "r") as io:
+        units = io.read().units
+        expected = {"E": [[0.01, 0.03], [0.04, last]], "I": [[0.0, 0.045 if running else 0.073]]}
+        for row, name in enumerate(units["population"][:]):
+            np.testing.assert_allclose(units.get_unit_obs_intervals(row), expected[name])
+    assert _again(tmp_path) == trains(tree)
+    back = open_run(tmp_path / "back")["spikes"]
+    assert back["E"].attrs["recorded_ticks"] == [[100, 300], [400, round(last * 1e4)]]
+    assert "recorded_ticks" not in back["I"].attrs
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        (
+            {"obs_intervals": np.array([[0.0, 1.0], [2.0, 1.0]])},
+            r"got \[2\.0, 1\.0\] among obs_i",
+        ),
+        ({"obs_intervals": np.array([[0.0, np.inf], [0.0, 1.0]])}, r"got \[0\.0, inf\] among obs_"),
+        ({"obs_intervals": np.array([[0.0, 1.0]])}, r"does not go with 2 units and 1 intervals"),
         ({"spike_times": None}, "has no units with spike_times"),
         ({"spike_times_index": np.array([1, 2])}, "does not go with the 3 spike_times"),
         ({"spike_times_index": np.array([3, 2])}, "does not go with the 3 spike_times"),

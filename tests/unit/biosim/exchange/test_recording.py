@@ -59,11 +59,30 @@ def test_tick_and_end_can_be_given(tmp_path: Path) -> None:
         ({"stop_s": 0.5}, r"got 0.5 s for the end, but file.h5 has a spike at 1 s"),
         ({"tick_s": 0.0}, "got a tick of 0.0 s; expected a positive number"),
         ({"tick_s": float("inf")}, "got a tick of inf s"),
+        ({"tick_s": 1e-12}, r"lasts 1 s in ticks of 1e-12 s; expected at most 0\.00858993 s: give"),
+        ({"stop_s": 1e9}, r"lasts 1e\+09 s in ticks of 0\.001 s; expected at most 8\.58993e\+06"),
+        ({"stop_s": float("nan")}, r"got nan s for the end of file\.h5; expected a finite number"),
+        ({"stop_s": float("inf")}, r"got inf s for the end of file\.h5; expected a finite number"),
     ],
 )
 def test_an_impossible_tick_or_end_is_refused(tmp_path: Path, options: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
         write_recording(of(0.1, 1.0), tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"size": 1 << 33}, "got 8,589,934,592 units, by the greatest number of one; expected at"),
+        ({"recorded": np.array([1])}, r"got a spike of unit 0, which is not among the 1 that were"),
+        ({"recorded": np.array([1, 0])}, "recorded units are no increasing numbers from 0 to 2"),
+        ({"recorded": np.array([0, 3])}, "recorded units are no increasing numbers from 0 to 2"),
+    ],
+)
+def test_units_that_do_not_fit_are_refused(tmp_path: Path, changed: dict, message: str) -> None:
+    units = Units(np.array([0.1]), np.array([0]), **{"size": 3, **changed})
+    with pytest.raises(DataError, match=message):
+        write_recording(Recording(Path("file.h5"), "nwb", {"E": units}), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +122,13 @@ def test_a_file_with_a_damaged_column_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match="is damaged"):
         read_electrodes(path)
+
+
+def test_text_where_numbers_belong_is_one_line(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["sCount"], file["spikes"] = [1], np.array([b"soon"])
+    with pytest.raises(DataError, match=r"holds something else than it should \(could not convert"):
+        read_electrodes(tmp_path / "a.h5")
 
 
 def test_a_missing_library_is_one_line_that_says_what_to_install() -> None:

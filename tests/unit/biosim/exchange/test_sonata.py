@@ -14,7 +14,14 @@ from hypothesis import given, settings
 from biosim.errors import DataError
 from biosim.exchange import read_sonata, write_recording, write_sonata
 from biosim.traces import open_run
-from tests.unit.biosim.exchange.runs import ATTRIBUTES, finished, of_spikes, spike_sets, trains
+from tests.unit.biosim.exchange.runs import (
+    ATTRIBUTES,
+    finished,
+    in_stretches,
+    of_spikes,
+    spike_sets,
+    trains,
+)
 
 
 def again(directory: Path) -> dict[str, list[tuple[int, int]]]:
@@ -124,4 +131,21 @@ def test_spikes_without_a_population_are_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_group("spikes")
     with pytest.raises(DataError, match="no population in /spikes"):
+        read_sonata(tmp_path / "a.h5")
+
+
+def test_stretches_that_were_recorded_come_back(tmp_path: Path) -> None:
+    tree = in_stretches(tmp_path / "run")
+    write_sonata(tree, tmp_path / "a.h5")
+    assert again(tmp_path) == trains(tree)
+    back = open_run(tmp_path / "back")["spikes"]
+    assert back["E"].attrs["recorded_ticks"] == [[100, 300], [400, 600]]
+    assert "recorded_ticks" not in back["I"].attrs
+
+
+def test_stretches_without_an_end_are_refused(tmp_path: Path) -> None:
+    write_sonata(finished(tmp_path / "run"), tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["spikes/E/recorded_s"][0, 1] = np.inf
+    with pytest.raises(DataError, match=r"recorded_s of 'E' is not finite; expected seconds"):
         read_sonata(tmp_path / "a.h5")

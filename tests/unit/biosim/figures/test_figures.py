@@ -181,7 +181,7 @@ def test_the_width_is_the_one_that_is_asked_for(layered: xr.DataTree) -> None:
 def test_an_unfinished_run_is_drawn_as_far_as_it_came(tmp_path: Path) -> None:
     (share,) = shares(1)
     sink = sink_at(made(tmp_path), share)
-    with pytest.raises(AnalysisError, match=r"within the 0 s that are stored"):
+    with pytest.raises(AnalysisError, match=r"^so far there is no time at which spikes of E"):
         figure(open_run(tmp_path), "raster")
     Activity().play(sink, share, stop=300)
     sink.flush()
@@ -210,7 +210,7 @@ def test_what_was_not_stored_is_named(spikes: xr.DataTree, layered: xr.DataTree)
         figure(spikes, "raster", Selection(("X",)))
     with pytest.raises(AnalysisError, match="activity of a only; expected two populations or more"):
         figure(layered, "cka", Selection(("a",)))
-    with pytest.raises(AnalysisError, match=r"from 1 s to 0\.073 s; expected one within the 0\.07"):
+    with pytest.raises(AnalysisError, match=r"from 1 s to 0\.073 s; expected one within what "):
         figure(spikes, "rates", Selection(start_s=1.0))
     with pytest.raises(AnalysisError, match="no neuron of silent fired twice"):
         figure(spikes, "isi", Selection(("silent",)))
@@ -237,6 +237,25 @@ def test_runs_with_too_little_to_draw_say_so(tmp_path: Path) -> None:
     store.overwrite("learning/accuracy", np.full((3, 2), np.nan))
     with pytest.raises(AnalysisError, match="stored no accuracy yet; draw it later"):
         figure(open_run(tmp_path / "bad"), "accuracy")
+
+
+def test_of_spikes_recorded_in_stretches_the_last_common_one_is_drawn(spikes: xr.DataTree) -> None:
+    tree = spikes.copy()
+    for name, windows in {"E": [[100, 300], [400, 600]], "I": [[50, 500]]}.items():
+        attributes = spikes[f"spikes/{name}"].attrs
+        tree[f"spikes/{name}"].attrs = {**attributes, "recorded_ticks": windows}
+
+    def drawn(*chosen: float | None) -> tuple[float, float]:
+        return figure(tree, "rates", Selection(("E", "I"), *chosen)).axes[0].get_xlim()
+
+    assert drawn() == pytest.approx((0.04, 0.05))
+    assert drawn(None, 0.03) == pytest.approx((0.01, 0.03))
+    assert drawn(0.02) == pytest.approx((0.02, 0.03))
+    with pytest.raises(AnalysisError, match=r"from 0 s to 0\.03 s; expected .* 0\.01 to 0\.03 s"):
+        drawn(0.0)
+    tree["spikes/I"].attrs["recorded_ticks"] = [[300, 400]]
+    with pytest.raises(AnalysisError, match=r"^so far there is no time at which spikes of E, I"):
+        drawn()
 
 
 def test_wrong_sizes_and_files_are_refused(layered: xr.DataTree, tmp_path: Path) -> None:
