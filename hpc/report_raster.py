@@ -53,8 +53,7 @@ def raster(tree: xr.DataTree) -> dict[str, Any]:
         should end.
     """
     said, stored = tree.attrs, tree.children.get("spikes")
-    children = {} if stored is None else {str(k): node for k, node in stored.children.items()}
-    nodes = {name: _over_gaps(node) for name, node in children.items()}
+    nodes = {} if stored is None else {str(k): node for k, node in stored.children.items()}
     ticks = min(
         said.get("committed_tick", said["ticks"]) if nodes else said["ticks"], said["ticks"]
     )
@@ -92,7 +91,7 @@ def raster(tree: xr.DataTree) -> dict[str, Any]:
             )
             begins = np.arange(len(edges) - 1)
             found = np.add.reduceat(counts.values, begins, axis=0).T
-            recorded_s = _recorded(children[name], edges)
+            recorded_s = _recorded(nodes[name], edges)
             seconds = np.where(recorded_s > 0, recorded_s, np.nan)
             row["rate"] = _plain(found.sum(axis=0) / row["recorded"] / seconds)
             if not whole:
@@ -131,7 +130,7 @@ def _late(tree: xr.DataTree, every: dict[str, int], end_s: float) -> float:
 
 
 def _dots(
-    spikes: xr.Dataset, every: int, begin_s: float, end_s: float
+    spikes: xr.DataTree, every: int, begin_s: float, end_s: float
 ) -> tuple[list[float], list[int]]:
     """Return when which neuron fired, of every so many; two lists (n,)."""
     at: list[float] = []
@@ -141,12 +140,6 @@ def _dots(
         at += np.round(times[some], 6).tolist()
         who += rows[some].tolist()
     return at, who
-
-
-def _over_gaps(spikes: xr.DataTree) -> xr.Dataset:
-    """Return columns that do not say when nothing was recorded; `_recorded` sees to that."""
-    columns = spikes.to_dataset(inherit=False)
-    return columns.assign_attrs(recorded_ticks=[])
 
 
 def _recorded(spikes: xr.DataTree, edges: Floats) -> Floats:

@@ -117,7 +117,7 @@ def check_end(done: subprocess.CompletedProcess[str], copy: Path, said: str) -> 
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs unshare, and the right to mount")
-@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("ranks", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3))])
 def test_a_disk_that_is_full_in_the_middle_ends_all_ranks_and_keeps_what_is_committed(
     ranks: int, tmp_path: Path
 ) -> None:
@@ -125,6 +125,7 @@ def test_a_disk_that_is_full_in_the_middle_ends_all_ranks_and_keeps_what_is_comm
     assert check_end(done, copy, "/spikes/E/_raw/") < 300_000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="needs unshare, and the right to mount")
 @pytest.mark.parametrize("alone", [0, 2])
 def test_a_disk_that_is_full_on_one_rank_only_ends_all_ranks(alone: int, tmp_path: Path) -> None:
@@ -133,6 +134,7 @@ def test_a_disk_that_is_full_on_one_rank_only_ends_all_ranks(alone: int, tmp_pat
     assert check_end(done, copy, "its disk") < 300_000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="needs unshare, and the right to mount")
 def test_a_disk_that_is_full_while_logs_are_merged_keeps_all_of_them(tmp_path: Path) -> None:
     done, copy = ended_run(tmp_path, 2, seconds=1, disk_mb=2)

@@ -63,7 +63,13 @@ def coincidences(start: Start, ours: Outcome) -> int:
     return found
 
 
-@pytest.mark.parametrize(("name", "ticks", "spikes", "tolerance"), CASES)
+QUICK = ("brunel", "adaptive")
+
+
+@pytest.mark.parametrize(
+    ("name", "ticks", "spikes", "tolerance"),
+    [pytest.param(*case, marks=[pytest.mark.slow] * (case[0] not in QUICK)) for case in CASES],
+)
 def test_every_spike_equals_brian2s(name: str, ticks: int, spikes: int, tolerance: float) -> None:
     _, ours, theirs = both(name, ticks)
     parting = compare(ours, theirs)

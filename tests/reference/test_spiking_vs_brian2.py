@@ -194,6 +194,7 @@ def test_every_spike_of_4000_hodgkin_huxley_neurons_is_brian2s_until_rounding_de
     equal_within_the_horizon(spiking_networks.cobahh(4000), ticks=10_000, spikes=100_000)
 
 
+@pytest.mark.slow
 def test_the_horizon_is_near_where_the_nudge_is_large() -> None:
     network = spiking_networks.cobahh(400)
     start, _, brian2s = both(network, 300)
@@ -218,7 +219,7 @@ def test_every_weight_is_brian2s_through_a_thousand_coincidences() -> None:
     "rule",
     [
         Stdp(w_max="3 mV", weights="multiplicative", pairing="nearest"),
-        Stdp(w_max="3 mV", pairing="immediate"),
+        pytest.param(Stdp(w_max="3 mV", pairing="immediate"), marks=pytest.mark.slow),
         TripletStdp(w_max="3 mV", w_ref="3 mV"),
     ],
     ids=lambda rule: f"{rule.name}-{rule.pairing}",
@@ -241,6 +242,7 @@ def test_the_other_order_at_coincidences_parts_weights_and_spikes(
     assert not parting.same_spikes
 
 
+@pytest.mark.slow
 def test_a_delay_of_on_post_that_is_a_tick_off_parts_the_weights() -> None:
     network = learning()
     plastic, forcing = network.projections
@@ -261,9 +263,11 @@ def test_a_delay_of_on_post_that_is_a_tick_off_parts_the_weights() -> None:
 @pytest.mark.parametrize(
     ("name", "ticks", "spikes"),
     [
-        ("alpha", 1000, 300),  # alpha currents, random sources
+        # alpha currents, random sources
+        pytest.param("alpha", 1000, 300, marks=pytest.mark.slow),
         ("conductance", 1000, 200),  # conductances, Euler
-        ("adaptive", 1100, 150),  # steps of current, refractory times of their own
+        # steps of current, refractory times of their own
+        pytest.param("adaptive", 1100, 150, marks=pytest.mark.slow),
     ],
 )
 def test_every_spike_of_other_networks_is_brian2s(name: str, ticks: int, spikes: int) -> None:

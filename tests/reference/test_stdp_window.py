@@ -101,7 +101,9 @@ def trains() -> tuple[list[np.ndarray], list[np.ndarray]]:
     return sides[0], sides[1]
 
 
-@pytest.mark.parametrize("pairing", ["all", "nearest", "immediate"])
+@pytest.mark.parametrize(
+    "pairing", ["nearest", *(pytest.param(n, marks=pytest.mark.slow) for n in ("all", "immediate"))]
+)
 def test_the_pairs_that_count_are_those_of_the_definition(pairing: Any) -> None:
     arrivals, spikes = trains()
     assert sum(len(np.intersect1d(*both)) for both in zip(arrivals, spikes, strict=True)) > 30
