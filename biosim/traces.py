@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,8 @@ from biosim.store import LAYOUT, STORE
 
 SHOWN = {"step": "time", "id": "neuron", "snapshot_step": "time"}
 """What is stored as a whole number and seen in its unit, or more briefly -> how it is seen."""
+LOOKS, LOOK_AGAIN_S = 5, 0.05
+"""How often a run in progress is looked at, which moves its logs; the wait doubles each time."""
 SCANNED = 1 << 20
 """Spikes that are looked through at a time."""
 
@@ -52,16 +55,33 @@ def open_run(path: str | Path, chunks: Chunks = None) -> xr.DataTree:
     """
     check_dask(chunks)
     store = store_of(path)
-    try:
-        found = {path: _named(dataset) for path, dataset in _datasets(store, chunks)}
-    except PermissionError as problem:
-        raise _unreadable(problem) from None
-    except (ValueError, LookupError, OSError) as problem:
-        raise OutputError(f"{store} is damaged: {problem}") from None
+    found = _read_tree(store, chunks)
     ticks = [d.attrs["committed_tick"] for d in found.values() if "committed_tick" in d.attrs]
     if ticks:
         found["/"].attrs["committed_tick"] = min(ticks)
     return xr.DataTree.from_dict(dict(sorted(found.items())))
+
+
+def _read_tree(store: Path, chunks: Chunks) -> dict[str, xr.Dataset]:
+    """Return the groups by their paths, at a later look if a run in progress moves them."""
+    for attempt in range(LOOKS):
+        try:
+            return {path: _named(dataset) for path, dataset in _datasets(store, chunks)}
+        except PermissionError as problem:
+            raise _unreadable(problem) from None
+        except (ValueError, LookupError, OSError, OutputError) as problem:
+            if attempt < LOOKS - 1 and _is_running(store):
+                time.sleep(LOOK_AGAIN_S * 2**attempt)
+            elif isinstance(problem, OutputError):
+                raise
+            else:
+                raise OutputError(f"{store} is damaged: {problem}") from None
+    raise AssertionError
+
+
+def _is_running(store: Path) -> bool:
+    status = zarr.open_group(str(store), mode="r").attrs.get("status")
+    return status == "running"
 
 
 def store_of(path: str | Path) -> Path:
@@ -87,14 +107,25 @@ def store_of(path: str | Path) -> Path:
     _check_layout(store, str(attributes.get("Conventions", "")))
     listed = attributes.get("arrays", [])
     assert isinstance(listed, list)
-    missing = [name for name in listed if not (store / str(name) / "zarr.json").is_file()]
+    try:
+        missing = _missing(store, [str(name) for name in listed])
+    except PermissionError as problem:
+        raise _unreadable(problem) from None
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise OutputError(
-            f"{store} lacks the array {missing[0]!r}{more}, which it had when the run ended; take "
+            f"{store} lacks {missing[0]!r}{more}, which it had when the run ended; take "
             "a copy of the run, or run it again"
         )
     return store
+
+
+def _missing(store: Path, arrays: Sequence[str]) -> list[str]:
+    """Return the arrays, and the groups around them, that are not described in the store."""
+    groups = {str(above) for name in arrays for above in PurePosixPath(name).parents}
+    return [
+        name for name in (*sorted(groups), *arrays) if not (store / name / "zarr.json").is_file()
+    ]
 
 
 def _check_layout(store: Path, conventions: str) -> None:
@@ -197,17 +228,16 @@ def _datasets(store: Path, chunks: Chunks) -> Iterator[tuple[str, xr.Dataset]]:
     listed = root.attrs.get("whole", [])
     assert isinstance(listed, list)
     whole = frozenset(str(name) for name in listed)
-    unfinished = {
-        f"/{path}": stream
-        for path, stream in streams(root).items()
-        if "committed_tick" not in stream.attrs
-    }
+    begun = {f"/{path}": stream for path, stream in streams(root).items()}
+    unfinished = {p: stream for p, stream in begun.items() if "committed_tick" not in stream.attrs}
     for path in _group_paths(store, "/"):
         if path in unfinished:
             merged = _shown(merged_dataset(unfinished[path], committed or 0))
             yield path, merged if chunks is None else _cut(merged, chunks)
         elif path.rpartition("/")[0] in unfinished or path.endswith("/by_time"):
             continue  # half made, or shown in its parent
+        elif path not in begun and (store / path[1:] / RAW).is_dir():
+            continue  # its owners have not begun
         else:
             dataset = _opened(store, path, chunks, whole)
             if (store / path[1:] / "by_time").is_dir():

@@ -115,10 +115,30 @@ def test_an_array_that_is_missing_is_named(tmp_path: Path) -> None:
     RunStore(store).finish({"status": "complete"})
     assert differences(open_run(store), in_memory()) == []
     shutil.rmtree(store / "spikes/E/by_time/id")
-    with pytest.raises(OutputError, match=r"lacks the array 'spikes/E/by_time/id', which it had"):
+    with pytest.raises(OutputError, match=r"lacks 'spikes/E/by_time/id', which it had"):
         open_run(store)
     shutil.rmtree(store / "traces/E/v")
-    with pytest.raises(OutputError, match=r"lacks the array 'spikes/.*' and 1 more"):
+    with pytest.raises(OutputError, match=r"lacks 'spikes/.*' and 1 more"):
+        open_run(store)
+    (store / "traces/I/zarr.json").unlink()
+    with pytest.raises(OutputError, match=r"lacks 'traces/I' and 2 more"):
+        open_run(store)
+
+
+def test_an_array_that_may_not_be_looked_for_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = recorded(tmp_path)
+    RunStore(store).finish({"status": "complete"})
+    is_file = Path.is_file
+
+    def refused(self: Path) -> bool:
+        if str(self).endswith("E/v/zarr.json"):
+            raise PermissionError(13, "Permission denied", str(self))
+        return is_file(self)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(OutputError, match=r"E/v/zarr.json cannot be read \(Permission denied\)"):
         open_run(store)
 
 

@@ -4,11 +4,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy.typing as npt
 import pytest
 import zarr
 
+from biosim import traces
 from biosim.errors import OutputError
 from biosim.spiking import finalising
 from biosim.spiking.finalising import finalise
@@ -119,6 +121,39 @@ def test_a_running_run_can_be_opened_after_every_commit(tmp_path: Path) -> None:
         seen.append(tree.attrs["committed_tick"])
         assert differences(tree, in_memory(tick + 15)) == []
     assert seen == [15, 30, 45, 60, 75, 90]
+
+
+def test_a_run_that_moves_its_logs_meanwhile_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = recorded(tmp_path)
+    looks = iter([OSError("moved"), KeyError("_raw"), OutputError("lacks rows"), None])
+    look = traces._datasets
+
+    def moving(*how: Any) -> Any:
+        problem = next(looks)
+        if problem is not None:
+            raise problem
+        return look(*how)
+
+    monkeypatch.setattr(traces, "_datasets", moving)
+    monkeypatch.setattr(traces, "LOOK_AGAIN_S", 0.001)
+    assert differences(open_run(store), in_memory()) == []
+    # Of a run that is over nothing moves: the first look tells.
+    zarr.open_group(str(store), mode="r+").attrs["status"] = "complete"
+    looks = iter([OSError("gone"), None])
+    with pytest.raises(OutputError, match="is damaged: gone"):
+        open_run(store)
+
+
+def test_a_run_that_stays_damaged_is_not_looked_at_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = recorded(tmp_path)
+    monkeypatch.setattr(traces, "LOOK_AGAIN_S", 0.001)
+    (store / "spikes/E/zarr.json").write_text("{")
+    with pytest.raises(OutputError, match="is damaged"):
+        open_run(store)
 
 
 class Forgetful(StoreSink):
