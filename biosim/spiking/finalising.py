@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -101,14 +102,22 @@ def _spikes(stream: zarr.Group, committed: int) -> dict[str, Any]:
     )
     counts = np.zeros(size, np.int64)
     held = []
-    for start in range(0, total, SHARD):
-        stop = min(start + SHARD, total)
-        steps, ids = merged.read(start, stop)
-        _put(step, steps, start)
-        _put(neuron, ids, start)
-        counts += np.bincount(ids, minlength=size)
-        if total <= BUCKET:
-            held.append((steps, ids))
+    # A shard is written while the next one is read and merged.
+    with ThreadPoolExecutor(1) as beside:
+        written: list[Future[None]] = []
+        for start in range(0, total, SHARD):
+            steps, ids = merged.read(start, min(start + SHARD, total))
+            for each in written:
+                each.result()
+            written = [
+                beside.submit(_put, step, steps, start),
+                beside.submit(_put, neuron, ids, start),
+            ]
+            counts += np.bincount(ids, minlength=size)
+            if total <= BUCKET:
+                held.append((steps, ids))
+        for each in written:
+            each.result()
     _whole(
         stream,
         "by_time/window_ptr",
