@@ -19,7 +19,7 @@ from biosim.errors import OutputError
 from biosim.grid import Grid, run_grid, run_list
 from biosim.stacked import stacked_dataset
 from biosim.store import STORE
-from biosim.traces import Chunks, check_dask, open_run
+from biosim.traces import Chunks, check_chunks, open_run
 
 COMPARISON = "comparison.json"
 """Lists the runs of a comparison."""
@@ -104,7 +104,7 @@ def open_runs(
     """
     if along not in get_args(Along):
         raise OutputError(f"got along={along!r}; expected {' or '.join(get_args(Along))}")
-    check_dask(chunks)
+    check_chunks(chunks)
     directory = Path(directory)
     if directory.name == STORE:
         directory = directory.parent

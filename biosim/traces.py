@@ -27,6 +27,8 @@ LOOKS, LOOK_AGAIN_S = 5, 0.05
 """How often a run in progress is looked at, which moves its logs; the wait doubles each time."""
 SCANNED = 1 << 20
 """Spikes that are looked through at a time."""
+NAMED = 10
+"""Neurons that a message lists at most."""
 
 Chunks = Mapping[str, int] | Literal["auto"] | None
 """How dask cuts arrays: {dimension: length}, {} as they are stored, "auto", None for no dask."""
@@ -46,14 +48,15 @@ def open_run(path: str | Path, chunks: Chunks = None) -> xr.DataTree:
 
         Of a spiking run, `tree["spikes/E"]` has `time` in seconds and `neuron`, in the order
         of time, `tree["traces/E"].v` samples by time and neuron, and
-        `tree["weights/E->E"].w` snapshots, each at its `time`. An unfinished or killed run looks
-        the same, but for `spikes/E/by_neuron`, up to the attribute `committed_tick`.
+        `tree["weights/E->E"].w` snapshots, of which `w.sel(time=0.5, method="nearest")` is the
+        one at half a second. An unfinished or killed run looks the same, but for
+        `spikes/E/by_neuron`, up to the attribute `committed_tick`.
 
     Raises:
-        OutputError: there is no run, it has a layout that this version does not read, or dask is
-            asked for and not installed.
+        OutputError: there is no run, it is damaged, it has a layout that this version does not
+            read, `chunks` is none, or dask is asked for and not installed.
     """
-    check_dask(chunks)
+    check_chunks(chunks)
     store = store_of(path)
     found = _read_tree(store, chunks)
     ticks = [d.attrs["committed_tick"] for d in found.values() if "committed_tick" in d.attrs]
@@ -75,7 +78,7 @@ def _read_tree(store: Path, chunks: Chunks) -> dict[str, xr.Dataset]:
             elif isinstance(problem, OutputError):
                 raise
             else:
-                raise OutputError(f"{store} is damaged: {problem}") from None
+                raise OutputError(f"{_broken(store) or store} is damaged: {problem}") from None
     raise AssertionError
 
 
@@ -143,6 +146,16 @@ def _check_layout(store: Path, conventions: str) -> None:
     )
 
 
+def _broken(store: Path) -> Path | None:
+    """Return the first file that should describe a group or an array and does not."""
+    for described in sorted(store.rglob("zarr.json")):
+        try:
+            json.loads(described.read_text(encoding="utf-8"))["node_type"]
+        except (ValueError, LookupError, TypeError, OSError):
+            return described
+    return None
+
+
 def _unreadable(problem: OSError) -> OutputError:
     return OutputError(
         f"{problem.filename} cannot be read ({problem.strerror}); ask its owner for permission"
@@ -157,8 +170,13 @@ def spikes_between(tree: xr.DataTree, population: str, start_s: float, stop_s: f
         they are asked for.
 
     Raises:
-        OutputError: no spikes of that population were recorded.
+        OutputError: no spikes of that population were recorded, or there is no such stretch.
     """
+    if not (np.isfinite([start_s, stop_s]).all() and start_s <= stop_s):
+        raise OutputError(
+            f"got the stretch from {start_s} s to {stop_s} s; expected two times in seconds, the "
+            "end not before the begin"
+        )
     spikes = _spikes(tree, population).to_dataset(inherit=False)
     dt_s, window = spikes.attrs["dt_s"], spikes.attrs["window_ticks"]
     # Times given as decimals may lie a hair beside the tick that they mean.
@@ -183,13 +201,23 @@ def spike_times(tree: xr.DataTree, population: str, neuron: int) -> npt.NDArray[
     Of a finished run only that neuron's spikes are read.
 
     Raises:
-        OutputError: no spikes of that population were recorded, or it has no such neuron.
+        OutputError: no spikes of that population, or not of that neuron, were recorded, or it
+            has no such neuron.
     """
     node = _spikes(tree, population)
     spikes = node.to_dataset(inherit=False)
     size = spikes.attrs["size"]
-    if not 0 <= neuron < size:
-        raise OutputError(f"got neuron {neuron} of {population!r}; expected 0 to {size - 1}")
+    if not isinstance(neuron, int | np.integer) or not 0 <= neuron < size:
+        raise OutputError(
+            f"got neuron {neuron} of {population!r}; expected 0 to {size - 1}, a whole number"
+        )
+    if "recorded" in spikes and neuron not in spikes.recorded.values:
+        recorded = spikes.recorded.values.tolist()
+        more = f" and {len(recorded) - NAMED} more" if len(recorded) > NAMED else ""
+        raise OutputError(
+            f"neuron {neuron} of {population!r} was not recorded; those that were: "
+            f"{', '.join(map(str, recorded[:NAMED])) or 'none'}{more}"
+        )
     if "by_neuron" in node.children:
         sorted_spikes = node.children["by_neuron"].to_dataset(inherit=False)
         ends = sorted_spikes.indptr[neuron : neuron + 2].values.astype(np.int64)
@@ -212,8 +240,16 @@ def _spikes(tree: xr.DataTree, population: str) -> xr.DataTree:
     return known[population]
 
 
-def check_dask(chunks: Chunks) -> None:
-    """Raise an `OutputError` if dask is asked for and not installed."""
+def check_chunks(chunks: Chunks) -> None:
+    """Raise an `OutputError` if chunks are none, or dask is asked for and not installed."""
+    lengths = chunks.values() if isinstance(chunks, Mapping) else ()
+    if not (chunks is None or chunks == "auto" or isinstance(chunks, Mapping)) or not all(
+        isinstance(n, int) and (n > 0 or n == -1) for n in lengths
+    ):
+        raise OutputError(
+            f'got chunks={chunks!r}; expected None, "auto", {{}} for chunks as they are stored, or '
+            "lengths by dimension, such as {'time': 1000}, -1 for all of it"
+        )
     if chunks is not None and importlib.util.find_spec("dask") is None:
         raise OutputError(
             f"got chunks={chunks!r}, which needs dask: pip install 'biosim[dask]', or leave chunks "
@@ -278,6 +314,9 @@ def _named(dataset: xr.Dataset) -> xr.Dataset:
         meanings = variable.attrs.get("flag_meanings")
         if meanings is not None and variable.dims == (name,):
             names[str(name)] = (name, str(meanings).split(" "))
-    return dataset.assign_coords(names).set_coords(
+    found = dataset.assign_coords(names).set_coords(
         [n for n in ("epoch", "snapshot", "sample", "label") if n in dataset.variables]
     )
+    if "time" in found and found["time"].dims == ("snapshot",):
+        return found.set_coords("time").set_xindex("time")
+    return found

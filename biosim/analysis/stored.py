@@ -69,7 +69,7 @@ def stored_weights(tree: xr.DataTree) -> dict[str, xr.DataArray]:
         if variable is None or "snapshot" not in stored[variable].dims:
             continue
         weights = _there(tree, stored[variable])
-        if "time" in stored and stored["time"].dims == ("snapshot",):
+        if "time" not in weights.coords and "time" in stored:
             weights = weights.assign_coords(time=stored["time"])
         if weights.sizes["snapshot"]:
             found[name] = weights
