@@ -114,8 +114,9 @@ class _Whole(LocalStore):
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
         found = await super().get(key, prototype, byte_range)
-        array = key.removesuffix("/c").partition("/c/")[0]
-        if found is None and array != key and array in self.arrays:
+        # The last /c/, because populations and parameters may be called c too.
+        array = key.removesuffix("/c") if key.endswith("/c") else key.rpartition("/c/")[0]
+        if found is None and array in self.arrays:
             raise OutputError(
                 f"{self.root / key} is missing: it holds a part of {array!r}, and was there when "
                 "the run ended; take a copy of the run, or run it again"

@@ -155,7 +155,7 @@ class WriteBehind:
         """Wait until everything is stored."""
         waited_s = self.waited_s
         self._hand(self._sink.flush)
-        self._wait(lambda: self._held == 0 and not self._jobs)
+        self._wait(lambda: not self._jobs)
         self.waited_s = waited_s
 
     def _hand(self, job: Callable[..., None], *arrays: npt.NDArray[np.generic]) -> None:
@@ -163,7 +163,7 @@ class WriteBehind:
         if size > self._most:
             self._wait(lambda: not self._jobs)
             self._add(lambda: job(*arrays), size)
-            self._wait(lambda: self._held == 0)
+            self._wait(lambda: not self._jobs)
             return
         self._wait(lambda: self._held + size <= self._most)
         # Copied only now: what waits for room takes none.
@@ -172,6 +172,8 @@ class WriteBehind:
 
     def _add(self, job: Job, size: int) -> None:
         with self._changed:
+            # Nobody would store it, and nothing would tell.
+            assert not self._over, "something was handed over after the end"
             self._jobs.append((job, size))
             self._held += size
             self.most_bytes = max(self.most_bytes, self._held)

@@ -166,6 +166,18 @@ def test_a_chunk_that_is_missing_is_named_once_the_run_is_over(
         np.asarray(read(open_run(store)))
 
 
+@pytest.mark.parametrize("array", ["neurons/c/v", "neurons/E/c", "neurons/c/c"])
+def test_a_chunk_that_is_missing_is_named_where_something_is_called_c(
+    tmp_path: Path, array: str
+) -> None:
+    store = RunStore(tmp_path / "run.zarr", "w", groups=("neurons/c", "neurons/E"))
+    store.write(array, np.arange(3.0), ["neuron"])
+    store.finish({"status": "complete"})
+    (tmp_path / "run.zarr" / array / "c/0").unlink()
+    with pytest.raises(OutputError, match=rf"{array}/c/0 is missing: it holds a part of '{array}'"):
+        open_run(tmp_path)[array].load()
+
+
 def test_a_shard_that_is_missing_is_named_and_others_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

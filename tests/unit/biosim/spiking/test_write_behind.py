@@ -145,6 +145,13 @@ def test_what_the_store_fails_with_reaches_the_run_and_nothing_is_stored_after_i
         behind.flush()
 
 
+def test_what_comes_after_the_end_is_not_lost_without_a_word() -> None:
+    with WriteBehind(Kept()) as behind:
+        behind.commit(1)
+    with pytest.raises(AssertionError, match="handed over after the end"):
+        behind.commit(2)
+
+
 def test_a_defect_of_the_store_reaches_the_run_as_it_is() -> None:
     class Broken(Kept):
         def commit(self, tick: int) -> None:
