@@ -130,12 +130,11 @@ def _run(
         start = None
         if scenario.run.start_from is not None:
             start = stored_parameters(scenario.run.start_from)
-    watching = watcher or Silent()
     device = device_here(scenario.run.device, torch.cuda.device_count(), promised())
 
     def program(ranks: Ranks) -> Result:
         return _Learner(
-            scenario, dataset, network, out, ranks, start, watching, overwrite, device
+            scenario, dataset, network, out, ranks, start, watcher or Silent(), overwrite, device
         ).run()
 
     return run_together(scenario.run.pretend_ranks, scenario.run.limit_s, program, device)
