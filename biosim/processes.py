@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 SILENT_S = 60.0
 """After so long without a sign of life, a process on another machine is taken for gone."""
+BEAT_S = 5.0
+"""Seconds between two signs of life."""
 
 
 def this_process() -> dict[str, Any]:
@@ -37,6 +41,29 @@ def lives(process: Mapping[str, Any], sign: Path) -> bool:
     except PermissionError:
         pass  # it belongs to someone else
     return bool(_began(process["pid"]) == process["began"])
+
+
+@contextmanager
+def showing_life(sign: Path) -> Iterator[None]:
+    """Touch a file now and then, in a thread, while this process does something long.
+
+    Args:
+        sign: the file that `lives` is told of.
+    """
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT_S):
+            with suppress(OSError):  # it may not be there yet; other writes tell of the disk
+                os.utime(sign)
+
+    thread = threading.Thread(target=beat, name="life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(BEAT_S)  # longer only where the disk does not answer
 
 
 def _began(pid: int) -> str:

@@ -227,6 +227,11 @@ class RunStore:
             self._root.require_group(name).attrs.update(dict(attributes or {}))
 
 
+def sign_of(store: Path) -> Path:
+    """Return the file of a store that its writer touches, for who asks whether it still lives."""
+    return store / "zarr.json"
+
+
 def write_progress(directory: Path, progress: Mapping[str, Any]) -> None:
     """Replace `progress.json` in one step, so that a reader never sees half of it."""
     path = directory / "progress.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +12,9 @@ import typer
 import zarr
 
 from biosim.errors import OutputError
-from biosim.processes import lives
+from biosim.processes import lives, showing_life, this_process
 from biosim.spiking.merged import OWNERS
-from biosim.store import STORE, RunStore, write_progress
+from biosim.store import STORE, RunStore, sign_of, write_progress
 from biosim.traces import store_of
 from hpc.provenance import now
 
@@ -44,8 +44,12 @@ def ended(path: Path, store: RunStore, said: Mapping[str, Any]) -> int | None:
         return tick
     except OutputError as problem:
         went_well = said["status"] == "complete"
+        if went_well:
+            said = {"status": "failed", "error": str(problem)}
         with suppress(OutputError):  # the logs stay readable all the same
-            store.describe({"status": "failed", "error": str(problem)} if went_well else said)
+            store.describe(said)
+        with suppress(OutputError):
+            _tell(path.parent, said["status"], None)
         if went_well:
             raise
         return None
@@ -77,19 +81,39 @@ def repaired(run: Path) -> str:
         return f"{run} needs no repair: its status is {status}"
     if status == "running":
         _check_over(run, path, root.attrs.asdict())
-    # A write that was killed leaves what it had before it was given its name.
-    for left in path.rglob("*.partial"):
-        left.unlink()
-    tick = finalise(path)
     said: dict[str, Any] = {"finished": now()}
     if status == "running":
         status = "failed"
         said |= {"status": status, "error": "it was killed; biosim traces repair finished it"}
-    RunStore(path).finish(said)
+    with _alone(path, root.attrs.get("process")):
+        # A write that was killed leaves what it had before it was given its name.
+        for left in path.rglob("*.partial"):
+            left.unlink()
+        tick = finalise(path)
+        RunStore(path).finish(said)
     if path.name == STORE:
         _tell(path.parent, status, tick if logs else None)
     stored = f"everything before tick {tick:,} is stored" if logs else "nothing was left to merge"
     return f"{run} is repaired: {stored}"
+
+
+@contextmanager
+def _alone(path: Path, before: object) -> Iterator[None]:
+    """Say in a store that this process writes it: another repair meanwhile is refused.
+
+    Args:
+        path: the run's `run.zarr`.
+        before: what is said there, and again where this fails, so that it may be done again.
+    """
+    store = RunStore(path)
+    store.describe({"process": this_process()})
+    try:
+        with showing_life(sign_of(path)):
+            yield
+    except BaseException:
+        with suppress(OutputError):
+            store.describe({"process": before})
+        raise
 
 
 def _check_over(run: Path, path: Path, attributes: Mapping[str, Any]) -> None:
@@ -104,8 +128,9 @@ def _check_over(run: Path, path: Path, attributes: Mapping[str, Any]) -> None:
 
 def _writers(path: Path, attributes: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Path]]:
     """Yield the processes that write a run, and the file that each touches while it lives."""
-    if "process" in attributes:
+    if attributes.get("process"):
         yield attributes["process"], path.parent / PROGRESS
+        yield attributes["process"], sign_of(path)
     for described in (path / OWNERS).glob("*/zarr.json"):
         owner = json.loads(described.read_text(encoding="utf-8"))["attributes"]
         if "process" in owner:

@@ -98,7 +98,7 @@ def _launched(command: Sequence[str], ranks: int, last: bool) -> tuple[int, bool
                 said = said or words.startswith("biosim: ")
                 print(words, end="", file=sys.stderr, flush=True)
         code = process.returncode
-    if unstarted and code and not asked:
+    if unstarted and code and not (asked or call.came):
         return code, True
     if code and not said:
         print(f"biosim: {_end(code, asked, call.first_gone(), ranks)}", file=sys.stderr)

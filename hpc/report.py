@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from biosim.errors import OutputError
 from biosim.ledger import ARITHMETIC
 from biosim.store import STORE
 from hpc.output import REPORT
+from hpc.plain import plain
 from hpc.report_ranks import balance, imbalance
 from hpc.report_representations import representations
 from hpc.report_weights import turning
@@ -168,18 +169,16 @@ def figures(rows: Sequence[Row]) -> dict[str, Any]:
                 "colour": colour,
                 "supervised": row.supervised_readout,
                 "accuracy": {
-                    "seeds": _plain(100 * v for v in row.accuracy),
-                    "middle": _plain([100 * row.accuracy.mean])[0],
-                    "half_width": _plain([100 * row.accuracy.half_width])[0],
+                    "seeds": plain(100 * v for v in row.accuracy),
+                    "middle": plain([100 * row.accuracy.mean])[0],
+                    "half_width": plain([100 * row.accuracy.half_width])[0],
                 },
                 "rate": {
-                    "seeds": _plain(run.samples_per_second() for run in row.finished),
-                    "middle": _plain([row.samples_per_second])[0],
+                    "seeds": plain(run.samples_per_second() for run in row.finished),
+                    "middle": plain([row.samples_per_second])[0],
                 },
-                "bytes": dict(zip(DIRECTIONS, _plain(row.bytes_per_sample.values()), strict=True)),
-                "arithmetic": dict(
-                    zip(ARITHMETIC, _plain(row.multiply_adds.values()), strict=True)
-                ),
+                "bytes": dict(zip(DIRECTIONS, plain(row.bytes_per_sample.values()), strict=True)),
+                "arithmetic": dict(zip(ARITHMETIC, plain(row.multiply_adds.values()), strict=True)),
                 "curves": {split: _curves(row, split) for split in splits},
                 "change": _change(row),
                 "turning": turning(_pictured(row)),
@@ -215,12 +214,12 @@ def _curves(row: Row, split: str) -> dict[str, Any]:
     if ended:
         # Runs of one row may have been evaluated at different epochs.
         seeds = 100 * xr.concat(ended, "run", join="inner")
-        found |= {"epoch": seeds["epoch"].values.tolist(), "mean": _plain(seeds.mean("run").values)}
-        found |= {"low": _plain(seeds.min("run").values), "high": _plain(seeds.max("run").values)}
+        found |= {"epoch": seeds["epoch"].values.tolist(), "mean": plain(seeds.mean("run").values)}
+        found |= {"low": plain(seeds.min("run").values), "high": plain(seeds.max("run").values)}
     for run in row.runs:
         curve = None if run.finished else _own_way(run, split)
         if curve is not None:
-            values = _plain(100 * curve.values)
+            values = plain(100 * curve.values)
             found["unfinished"].append({"epoch": curve["epoch"].values.tolist(), "value": values})
     return found
 
@@ -240,7 +239,7 @@ def _change(row: Row) -> dict[str, dict[str, list[Any]]]:
         stored = [change for change in seeds if change is not None]
         if stored and any(float(change.max()) > 0 for change in stored):
             mean = xr.concat(stored, "run", join="inner").mean("run")
-            found[name] = {"epoch": mean["epoch"].values.tolist(), "value": _plain(mean.values)}
+            found[name] = {"epoch": mean["epoch"].values.tolist(), "value": plain(mean.values)}
     return found
 
 
@@ -368,8 +367,3 @@ def _toml(scenario: Mapping[str, Any]) -> str:
             ]
             lines += ["", f"[{table}]", *known]
     return "\n".join(lines)
-
-
-def _plain(values: Iterable[Any]) -> list[float | None]:
-    """Return numbers as JSON takes them."""
-    return [float(v) if math.isfinite(v) else None for v in values]

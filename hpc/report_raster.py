@@ -17,6 +17,7 @@ import xarray as xr
 from biosim.analysis import group_counts
 from biosim.analysis.spikes import recorded_stretches, spike_trains
 from biosim.traces import spikes_between
+from hpc.plain import plain
 
 MOST_DOTS = 20_000
 """Of more spikes, only some are dots; browsers are slow with more."""
@@ -30,8 +31,8 @@ BIN_MS = 5
 """Least width of a bin; wider ones have whole milliseconds too."""
 GROUPS, LEAST_GROUPS = 200, 8
 """Of neurons: of all populations together, by their size; and of each, if it has as many."""
-DIGITS = 3
-"""Of a rate in the map."""
+RATE_DIGITS, DIGITS = 9, 3
+"""Of a rate over time, and of one in the map."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -93,12 +94,12 @@ def raster(tree: xr.DataTree) -> dict[str, Any]:
             found = np.add.reduceat(counts.values, begins, axis=0).T
             recorded_s = _recorded(nodes[name], edges)
             seconds = np.where(recorded_s > 0, recorded_s, np.nan)
-            row["rate"] = _plain(found.sum(axis=0) / row["recorded"] / seconds)
+            row["rate"] = plain(found.sum(axis=0) / row["recorded"] / seconds, RATE_DIGITS)
             if not whole:
                 of_group = np.diff([*range(0, row["recorded"], width), row["recorded"]])
                 hz = found / of_group[:, None] / seconds
                 most.append(hz[np.isfinite(hz)])
-                row |= {"group": width, "hz": [_plain(line, DIGITS) for line in hz]}
+                row |= {"group": width, "hz": [plain(line, DIGITS) for line in hz]}
             row["at_s"], row["neuron"] = _dots(nodes[name], every[name], begin_s, end_s)
         rows.append(row)
     return {
@@ -154,8 +155,3 @@ def _most(hz: Floats) -> float:
     """Return the rate that all but a few cells of the map stay below, above 0."""
     firing = hz[hz > 0]
     return float(f"{np.quantile(firing, 0.995):.2g}") if len(firing) else 1.0
-
-
-def _plain(values: Floats, digits: int = 9) -> list[float | None]:
-    """Return numbers as JSON takes them, None for those that are not finite."""
-    return [float(f"{v:.{digits}g}") if math.isfinite(v) else None for v in values]

@@ -5,14 +5,15 @@ Read from the activity that a run stored, at its last snapshot, with `biosim.ana
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from biosim.analysis import linear_cka, population_dissimilarities, population_similarities
 from biosim.analysis.stored import stored_activity
+from hpc.plain import plain
 
 MOST_SAMPLES = 100
 """Of a matrix of dissimilarities."""
@@ -45,16 +46,17 @@ def representations(tree: xr.DataTree | None) -> dict[str, Any] | None:
     if len(names) > 1 and sum(part.size for part in activity.values()) <= MOST_VALUES:
         cka = population_similarities(tree, linear_cka).values
         if np.isfinite(cka).any():
-            found |= {"names": names, "cka": _plain(cka)}
+            found |= {"names": names, "cka": _rows(cka)}
     shown = np.unique(np.linspace(0, len(names) - 1, MOST_LAYERS).round().astype(int))
     apart = population_dissimilarities(tree, MOST_SAMPLES, [names[k] for k in shown])
     for name, matrix in apart.items():
         if np.isfinite(matrix.values).any() and matrix.sizes["sample"] > 1:
-            found["layers"].append({"name": name, "apart": _plain(matrix.values)})
+            found["layers"].append({"name": name, "apart": _rows(matrix.values)})
             if "label" in matrix.coords:
                 found["label"] = matrix["label"].values.tolist()
     return found if found["cka"] or found["layers"] else None
 
 
-def _plain(matrix: Any) -> list[list[float | None]]:
-    return [[round(float(v), 2) if math.isfinite(v) else None for v in row] for row in matrix]
+def _rows(matrix: npt.NDArray[np.float64]) -> list[list[float | None]]:
+    """Return a matrix as JSON takes it, with two digits behind the point."""
+    return [plain(row) for row in np.round(np.asarray(matrix, np.float64), 2)]

@@ -6,15 +6,14 @@ only some are read, at even distances.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from biosim.analysis import layer_rotation, weight_distribution, weight_statistics
 from biosim.analysis.stored import stored_weights
+from hpc.plain import plain
 
 MOST_SNAPSHOTS = 100
 MOST_VALUES = 200_000_000
@@ -51,9 +50,9 @@ def weight_maps(tree: xr.DataTree) -> list[dict[str, Any]]:
                 "unit": str(weights.attrs.get("units", "1")),
                 "at_s": some["time"].values.tolist(),
                 "edge": found.edge.values.tolist(),
-                "share": [_plain(np.where(of_bin > 0, of_bin, np.nan), 3) for of_bin in share.T],
+                "share": [plain(np.where(of_bin > 0, of_bin, np.nan), 3) for of_bin in share.T],
                 "quantiles": found["quantile"].values.tolist(),
-                "below": [_plain(line, 5) for line in found.quantile_weight.values.T],
+                "below": [plain(line, 5) for line in found.quantile_weight.values.T],
             }
         )
     return maps
@@ -84,7 +83,7 @@ def turning(tree: xr.DataTree | None) -> dict[str, Any] | None:
         found["epoch"] = some["snapshot"].values.tolist()
         # A start at 0 has no direction, and nothing to compare its size with.
         growth = norm / norm[0] if norm[0] > 0 else np.full(len(norm), np.nan)
-        found["rotation"][name], found["growth"][name] = _plain(rotation, 5), _plain(growth, 5)
+        found["rotation"][name], found["growth"][name] = plain(rotation, 5), plain(growth, 5)
     return found if found["rotation"] else None
 
 
@@ -96,8 +95,3 @@ def _some(weights: xr.DataArray, fewest: int) -> xr.DataArray:
     if count <= most:
         return weights
     return weights.isel(snapshot=np.unique(np.linspace(0, count - 1, most).round().astype(int)))
-
-
-def _plain(values: npt.NDArray[np.float64], digits: int) -> list[float | None]:
-    """Return numbers as JSON takes them, None for those that are not finite."""
-    return [float(f"{v:.{digits}g}") if math.isfinite(v) else None for v in values]

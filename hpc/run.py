@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -15,21 +16,23 @@ from biosim.contracts import Ranks
 from biosim.errors import DivergedError
 from biosim.events import Course
 from biosim.network import Network
+from biosim.processes import showing_life
 from biosim.ranks import StoppedError
 from biosim.recorder import EPOCH, Recorder, non_finite, write_ledger
 from biosim.simulation import Simulation
-from biosim.store import STORE, RunStore, write_progress
+from biosim.store import STORE, RunStore, sign_of, write_progress
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher, say_placed
 from hpc.provenance import git_state, host, now, versions
 from hpc.rank_times import Clock, write_times
 from hpc.stored import stored_parameters
-from hpc.together import by_first, failing_together, run_together, take_part
+from hpc.together import by_first, failing_together, first, run_together, take_part
 from hpc.world import device_here, promised
 from rules.card import facts
 from scenarios.data import Dataset, Split
 from scenarios.disk import check_kept, kept
 from scenarios.images.schema import ImagesScenario
+from scenarios.reading import AnyScenario
 from scenarios.scenario import Scenario, snapshot_epochs
 from scenarios.spiking.schema import SpikingScenario
 from scenarios.tasks.schema import TaskScenario
@@ -80,7 +83,7 @@ def run(
     watcher: Watcher | None = None,
 ) -> TaskResult: ...
 def run(
-    scenario: Scenario | ImagesScenario | SpikingScenario | TaskScenario,
+    scenario: AnyScenario,
     out: str | Path,
     overwrite: bool = False,
     watcher: Watcher | None = None,
@@ -98,6 +101,14 @@ def run(
         BiosimError: the scenario, its data or the directory cannot be used; nothing is written.
         DivergedError: a weight became infinite or not a number; what was recorded is kept.
     """
+    # An epoch, or merging what was recorded, may take longer than `biosim traces repair` waits.
+    with showing_life(sign_of(Path(out) / STORE)) if first() else nullcontext():
+        return _run(scenario, Path(out), overwrite, watcher)
+
+
+def _run(
+    scenario: AnyScenario, out: Path, overwrite: bool, watcher: Watcher | None
+) -> Result | SpikingResult | TaskResult:
     if isinstance(scenario, SpikingScenario):
         # Only a network that spikes needs Brian2's parser and the kernels' compiler.
         from hpc.run_spiking import run_spiking
@@ -111,7 +122,6 @@ def run(
         from hpc.run_images import run_images
 
         return run_images(scenario, out, overwrite, watcher)
-    out = Path(out)
     with failing_together():
         by_first(take_part(), lambda: check_free(out, overwrite))
         dataset = scenario.data.load()
@@ -120,12 +130,11 @@ def run(
         start = None
         if scenario.run.start_from is not None:
             start = stored_parameters(scenario.run.start_from)
-    watching = watcher or Silent()
     device = device_here(scenario.run.device, torch.cuda.device_count(), promised())
 
     def program(ranks: Ranks) -> Result:
         return _Learner(
-            scenario, dataset, network, out, ranks, start, watching, overwrite, device
+            scenario, dataset, network, out, ranks, start, watcher or Silent(), overwrite, device
         ).run()
 
     return run_together(scenario.run.pretend_ranks, scenario.run.limit_s, program, device)

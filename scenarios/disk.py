@@ -111,7 +111,7 @@ def check_room(
     Raises:
         OutputError: there is too little room.
     """
-    free = room(out) if free_bytes is None else free_bytes
+    free = room(out) + _replaced_bytes(out) if free_bytes is None else free_bytes
     if most_bytes > free:
         raise OutputError(
             f"the run would store about {said}; {out} has room for {size_text(free)}: record less "
@@ -127,6 +127,11 @@ def room(out: Path) -> float:
     usage = shutil.disk_usage(there)
     # A file system without a size, such as /proc, says nothing of room; writing will.
     return float(usage.free) if usage.total else float("inf")
+
+
+def _replaced_bytes(out: Path) -> int:
+    """Return the bytes of an earlier run in a directory, which goes before the next is stored."""
+    return sum(path.lstat().st_size for path in out.rglob("*") if path.is_file())
 
 
 def size_text(size: float) -> str:

@@ -2,9 +2,9 @@
 
 Every owner of neurons has a `StoreSink`, which appends to logs of its own (why: see
 `biosim.spiking.append_log`) and now and then commits; `biosim.spiking.write_behind` lets it do so
-in a thread. When all owners are done, or after a run
-was killed, `finalise` merges the logs into the arrays that `biosim.store` describes and removes
-them. Until then `biosim.open_run` reads the logs.
+in a thread. When all owners are done, or after a run was killed, `finalise` merges the logs into
+the arrays that `biosim.store` describes and removes them. Until then `biosim.open_run` reads the
+logs.
 """
 
 from __future__ import annotations

@@ -17,12 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from biosim.errors import OutputError
+from biosim.processes import BEAT_S
 from biosim.spiking.recording import Int64s, Sink, UInt32s, Values
 
 BACKLOG_BYTES = 64 << 20
 """Most that waits to be written."""
-BEAT_S = 5.0
-"""Seconds between two signs of life."""
 PATIENCE_S = 600.0
 """How long nothing at all may be written while a run waits."""
 

@@ -18,7 +18,7 @@ import biosim
 from biosim import processes
 from biosim.errors import OutputError
 from biosim.spiking import finalising
-from biosim.store import RunStore, write_progress
+from biosim.store import RunStore, sign_of, write_progress
 from hpc.ending import ended, repaired
 from hpc.run import run
 from tests.unit.biosim.spiking.made_up_run import (
@@ -150,9 +150,52 @@ def test_a_writer_on_another_machine_lives_while_it_shows_so(
     with pytest.raises(OutputError, match=r"is still being written by process \d+ on "):
         repaired(killed)
     old_s = time.time() - 2 * processes.SILENT_S
-    for path in (killed / "progress.json", *killed.glob("run.zarr/_owners/*/zarr.json")):
+    signs = [killed / "progress.json", sign_of(killed / "run.zarr")]
+    for path in (*killed.glob("run.zarr/_owners/*/zarr.json"), *signs):
         os.utime(path, (old_s, old_s))
+    for sign in signs:
+        os.utime(sign)
+        with pytest.raises(OutputError, match="is still being written"):
+            repaired(killed)
+        os.utime(sign, (old_s, old_s))
     assert "is repaired" in repaired(killed)
+
+
+def test_a_run_shows_that_it_lives_also_while_nothing_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "BEAT_S", 0.01)
+    old_s, seen = round(time.time() - 2 * processes.SILENT_S), []
+
+    finalise = finalising.finalise
+
+    def slow(path: Path) -> int:
+        sign = sign_of(path)
+        os.utime(sign, (old_s, old_s))
+        until = time.monotonic() + 10
+        while sign.stat().st_mtime == old_s and time.monotonic() < until:
+            time.sleep(0.01)
+        seen.append(sign.stat().st_mtime)
+        return finalise(path)
+
+    monkeypatch.setattr(finalising, "finalise", slow)
+    run(scenario("run.duration=1 ms"), tmp_path / "run")
+    assert seen[0] > old_s + processes.SILENT_S
+
+
+def test_two_repairs_at_a_time_are_refused(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+
+    def meanwhile(path: Path) -> int:
+        with pytest.raises(OutputError, match=rf"still being written by process {os.getpid()} on"):
+            repaired(killed)
+        said.append(path)
+        return finalise(path)
+
+    finalise = finalising.finalise
+    monkeypatch.setattr(finalising, "finalise", meanwhile)
+    assert "is repaired" in repaired(killed)
+    assert said == [killed / "run.zarr"]
 
 
 def test_numbers_of_processes_that_are_used_again_are_told_apart(tmp_path: Path) -> None:
@@ -242,10 +285,14 @@ def test_a_disk_that_fills_up_at_the_end_leaves_the_logs_to_be_merged_later(
     Activity().play(sink, share)
     sink.flush()
     root = RunStore(store)
+    write_progress(tmp_path, {"status": "running", "tick": 590, "ticks": 730, "seconds_left": 3})
     disk["bytes"] = 3000
     with pytest.raises(OutputError, match=r"No space left on device\); make room and do it again"):
         ended(store, root, {"status": "complete"})
-    assert ended(store, root, {"status": "failed", "error": "first"}) is None
+    said = json.loads((tmp_path / "progress.json").read_text())
+    assert (said["status"], said["tick"], said["seconds_left"]) == ("failed", 590, None)
+    assert ended(store, root, {"status": "stopped", "error": "first"}) is None
+    assert json.loads((tmp_path / "progress.json").read_text())["status"] == "stopped"
     disk["bytes"] = float("inf")
     assert differences(biosim.open_run(store), in_memory()) == []
     root.describe({"status": "failed"})

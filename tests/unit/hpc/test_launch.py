@@ -224,6 +224,26 @@ def test_a_launcher_that_did_not_come_up_is_started_anew(
     assert len((tmp_path / "starts").read_text().splitlines()) == min(well_at, 3)
 
 
+def test_a_launcher_whose_ranks_have_come_is_started_once(mpiexec, tmp_path: Path) -> None:
+    (tmp_path / "rank.py").write_text(
+        "import os, socket\n"
+        "line = socket.socket(socket.AF_UNIX)\n"
+        "line.connect(os.environ['BIOSIM_ROLL_CALL'])\n"
+        "line.sendall(b'0\\n')\n"
+    )
+    mpiexec(
+        f"""[ "$1" = --version ] && exit 0
+        echo >> {tmp_path}/starts
+        printf '%s' "{NO_LISTENER}" >&2
+        sleep 0.5
+        {sys.executable} {tmp_path}/rank.py
+        sleep 0.5
+        exit 213"""
+    )
+    assert launch(["run"], 2) == 213
+    assert len((tmp_path / "starts").read_text().splitlines()) == 1
+
+
 def test_a_launcher_that_fails_otherwise_is_started_once(mpiexec, capfd, tmp_path: Path) -> None:
     mpiexec(
         f"""[ "$1" = --version ] && exit 0

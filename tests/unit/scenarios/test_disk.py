@@ -94,6 +94,21 @@ def test_a_run_with_room_is_let_pass() -> None:
         check_kept(needed, Path(), free_bytes=needed.total_bytes - 1)
 
 
+def test_the_room_of_a_run_that_is_overwritten_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = Kept(1 << 20, 0)
+    monkeypatch.setattr(disk, "room", lambda out: needed.total_bytes - 5000.0)
+    with pytest.raises(OutputError, match="record less"):
+        check_kept(needed, tmp_path / "run")
+    (tmp_path / "run/run.zarr").mkdir(parents=True)
+    (tmp_path / "run/run.zarr/0").write_bytes(bytes(4999))
+    with pytest.raises(OutputError, match="record less"):
+        check_kept(needed, tmp_path / "run")
+    (tmp_path / "run/run.zarr/1").write_bytes(bytes(1))
+    check_kept(needed, tmp_path / "run")
+
+
 def test_a_file_system_without_a_size_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < disk.room(Path("no-such-directory/below")) < float("inf")
     nothing = SimpleNamespace(total=0, used=0, free=0)
