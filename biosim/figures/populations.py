@@ -24,6 +24,10 @@ MOST_NEURONS = 300
 MOST_LINES = 5
 MOST_TIMES = 5_000
 HINT = "run it again with record.activity=ends for layers, or record.states for spiking networks"
+OF_SAMPLES = (
+    "a run that learns from data does so with record.activity=ends; states of neurons over time, "
+    "of record.states, are no answers to samples"
+)
 
 
 def chosen_activity(tree: xr.DataTree, selection: Selection) -> dict[str, xr.DataArray]:
@@ -33,7 +37,8 @@ def chosen_activity(tree: xr.DataTree, selection: Selection) -> dict[str, xr.Dat
         AnalysisError: the run stored none, or not of what is chosen.
     """
     found = stored_activity(tree)
-    return {name: found[name] for name in chosen(list(found), selection, "activity", HINT)}
+    names = chosen(list(found), selection, "activity for test samples", OF_SAMPLES)
+    return {name: found[name] for name in names}
 
 
 def activity_figure(tree: xr.DataTree, selection: Selection) -> Figure:
@@ -44,6 +49,7 @@ def activity_figure(tree: xr.DataTree, selection: Selection) -> Figure:
     """
     if stored_names(tree, "traces"):
         return _traces(tree, selection)
+    chosen(stored_names(tree, "activity"), selection, "activity", HINT)
     found = chosen_activity(tree, selection)
     drawn, axes = panels(len(found), selection.width_mm, 62)
     for here, (name, activity) in zip(axes, found.items(), strict=False):

@@ -154,7 +154,8 @@ def test_a_clip_that_leaves_a_block_nothing_to_clean_is_refused() -> None:
 
 def test_snapshot_epochs_are_read_as_documented() -> None:
     assert snapshot_epochs("ends", 3) == [0, 3]
-    assert snapshot_epochs("every", 3) == [0, 1, 2, 3]
+    assert list(snapshot_epochs("every", 3)) == [0, 1, 2, 3]
+    assert len(snapshot_epochs("every", 10**12)) == 10**12 + 1
     assert snapshot_epochs("last", 3) == [3]
     assert snapshot_epochs("never", 3) == []
     assert snapshot_epochs((2, 1, 2), 3) == [1, 2]

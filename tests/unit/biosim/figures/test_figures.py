@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from biosim import open_run
 from biosim.analysis import dissimilarity, linear_cka, population_similarities
+from biosim.analysis.spikes import spike_columns
 from biosim.errors import AnalysisError, OutputError
 from biosim.figures import FIGURES, Selection, figure, save
 from biosim.figures import raster as rasters
@@ -200,7 +201,7 @@ def test_what_was_not_stored_is_named(spikes: xr.DataTree, layered: xr.DataTree)
         with pytest.raises(AnalysisError, match=r"stored no spikes; .* record\.spikes=true"):
             figure(layered, what)
     for what in ("cka", "rsa", "rdm"):
-        with pytest.raises(AnalysisError, match=r"stored no activity; .* record\.activity"):
+        with pytest.raises(AnalysisError, match=r"no activity for test samples; .* are no answers"):
             figure(spikes, what)
     with pytest.raises(AnalysisError, match="stored no accuracy over epochs; it is no run of lay"):
         figure(spikes, "accuracy")
@@ -287,3 +288,28 @@ def test_small_values_have_a_prefix() -> None:
     ):
         found, name = prefixed([0.0, largest], unit)
         assert (found, name) == (pytest.approx(factor), text)
+
+
+def spikes_of_a_clock(tree: xr.DataTree) -> xr.DataTree:
+    """The run, but that every tick has a spike: a rate without any rhythm."""
+    found = tree.copy()
+    spikes = spike_columns(4e-3 * np.arange(1000), np.zeros(1000, int), 4.0, dt_s=4e-3)
+    told = tree["spikes/E"].to_dataset()
+    spikes["window_ptr"] = told.window_ptr
+    found["spikes/E"] = xr.DataTree(spikes.assign_attrs({**told.attrs, **spikes.attrs}))
+    return found
+
+
+def test_bins_of_a_figure_are_no_narrower_than_a_tick(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run.zarr", "w")
+    store.describe({"status": "complete"})
+    columns = spike_columns(4e-3 * (np.arange(800) ** 2 % 999), np.arange(800) % 10, 4.0, dt_s=4e-3)
+    tree = open_run(tmp_path)
+    columns.attrs |= {"window_ticks": 1000, "committed_tick": 1000}
+    columns["window_ptr"] = ("window_edge", np.array([0, 1000], np.uint64))
+    tree["spikes/E"] = xr.DataTree(columns)
+    assert "rate (Hz), bins of 50 ms" in words(figure(tree, "rates"))
+    assert "rate (Hz), bins of 4 ms" in words(figure(tree, "rates", Selection(stop_s=0.04)))
+    frequencies = figure(tree, "spectrum").axes[0].lines[0].get_xdata()
+    assert np.max(frequencies) == pytest.approx(125, abs=1.5), "half a tick a turn"
+    assert not figure(spikes_of_a_clock(tree), "spectrum").axes[0].lines
