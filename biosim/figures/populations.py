@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -19,6 +20,8 @@ from biosim.figures.style import (
     unit_label,
     whole_ticks,
 )
+
+Times = npt.NDArray[np.float64]
 
 MOST_NEURONS = 300
 MOST_LINES = 5
@@ -102,24 +105,39 @@ def _traces(tree: xr.DataTree, selection: Selection) -> Figure:
             at = np.flatnonzero((time >= start) & (time < stop))
             if len(at):
                 thinned = slice(int(at[0]), int(at[-1]) + 1, -(-len(at) // MOST_TIMES))
+                breaks = _breaks(time, np.arange(len(time))[thinned])
                 some = np.linspace(0, stored.sizes[across] - 1, MOST_LINES).round()
                 part = stored[variable].isel({along: thinned, across: np.unique(some).astype(int)})
-                rows.append((name, str(variable), part))
+                rows.append((name, str(variable), part, breaks))
     if not rows:
         raise AnalysisError(
             f"no trace of {', '.join(names)} was stored in the chosen stretch; choose another"
         )
     drawn, axes = panels(len(rows), selection.width_mm, 38, across=1)
-    for here, (name, variable, part) in zip(axes, rows, strict=False):
+    for here, (name, variable, part, breaks) in zip(axes, rows, strict=False):
         along, across = part.dims
-        values = part.values
+        # A line over a time in which nothing was recorded would be made up.
+        values = np.insert(part.values.astype(np.float64), breaks, np.nan, axis=0)
+        times = np.insert(part[along].values, breaks, np.nan)
         factor, unit = prefixed(values, str(part.attrs.get("units", "1")))
         for k, line in enumerate(factor * values.T):
             number = int(part[across].values[k])
-            here.plot(part[along].values, line, color=colour(k), linewidth=0.7, label=f"{number}")
+            here.plot(times, line, color=colour(k), linewidth=0.7, label=f"{number}")
         here.set_xlim(float(part[along][0]), float(part[along][-1]))
         here.set_ylabel(unit_label(variable, unit))
         here.set_title(name, loc="left")
         here.legend(title="neuron", loc="center left", bbox_to_anchor=(1.0, 0.5), title_fontsize=7)
     axes[-1].set_xlabel("time (s)")
     return drawn
+
+
+def _breaks(time: Times, shown: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return before which of the samples that are shown there are times without samples.
+
+    Args:
+        time: (n,) of all samples, which are at even distances but for gaps.
+        shown: (k,) positions of some of them, in order.
+    """
+    steps = np.diff(time)
+    gaps = np.append(0, np.cumsum(steps > 1.5 * steps.min())) if len(steps) else np.zeros(1)
+    return np.flatnonzero(np.diff(gaps[shown])) + 1

@@ -313,3 +313,58 @@ def test_bins_of_a_figure_are_no_narrower_than_a_tick(tmp_path: Path) -> None:
     frequencies = figure(tree, "spectrum").axes[0].lines[0].get_xdata()
     assert np.max(frequencies) == pytest.approx(125, abs=1.5), "half a tick a turn"
     assert not figure(spikes_of_a_clock(tree), "spectrum").axes[0].lines
+
+
+def trains(tree: xr.DataTree, **windows: list[list[int]]) -> xr.DataTree:
+    """The run as if spikes had been recorded in these windows of ticks."""
+    found = tree.copy()
+    for name, each in windows.items():
+        found[f"spikes/{name}"].attrs = {**tree[f"spikes/{name}"].attrs, "recorded_ticks": each}
+    return found
+
+
+def test_a_small_population_beside_a_large_one_is_seen(spikes: xr.DataTree) -> None:
+    axes = figure(spikes, "raster", Selection(neurons=30)).axes
+    shown = [here.get_yticklabels()[0].get_text() for here in axes]
+    assert shown == ["E\n27 of 70", "I\n4", "silent\n5"]
+    few = figure(spikes, "raster", Selection(neurons=3)).axes[1]
+    assert few.get_yticklabels()[0].get_text() == "I\n1 of 4"
+
+
+def test_a_raster_says_what_it_leaves_out(
+    spikes: xr.DataTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert figure(spikes, "raster").axes[0].get_title("left") == ""
+    monkeypatch.setattr(rasters, "MOST_DOTS", 100)
+    title = figure(spikes, "raster", Selection(("E",), neurons=10)).axes[0].get_title("left")
+    assert title == "0.063 to 0.073 s, of 0 to 0.073 s in which spikes were recorded"
+    chosen = figure(spikes, "raster", Selection(("E",), 0.01, 0.02)).axes[0]
+    assert chosen.get_title("left") == ""
+
+
+def test_times_without_a_recording_are_grey(spikes: xr.DataTree) -> None:
+    tree = trains(spikes, E=[[0, 200], [300, 730]])
+    e, i = figure(tree, "raster", Selection(("E", "I"), 0.01, 0.05)).axes
+    (band,) = e.patches
+    assert [band.get_x(), band.get_x() + band.get_width()] == pytest.approx([0.02, 0.03])  # type: ignore[attr-defined]
+    assert not i.patches
+    assert e.get_title("left") == "grey: not recorded"
+
+
+def test_no_line_is_drawn_over_a_gap(spikes: xr.DataTree) -> None:
+    tree = spikes.copy()
+    stored = spikes["traces/E"].to_dataset()
+    time = stored.time.values
+    tree["traces/E"] = xr.DataTree(stored.isel(time=(time < 0.02) | (time >= 0.05)))
+
+    def drawn(tree: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
+        axes = figure(tree, "activity", Selection(("E",))).axes
+        (line, *_) = next(here for here in axes if here.get_ylabel().startswith("v")).lines
+        return np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+
+    times, values = drawn(tree)
+    (gap,) = np.flatnonzero(np.isnan(values))
+    assert times[gap - 1] < 0.02 <= 0.05 <= times[gap + 1] + 1e-9
+    whole = drawn(spikes)[1]
+    assert not np.isnan(whole).any()
+    assert len(whole) == len(time)
