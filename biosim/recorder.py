@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -33,8 +34,8 @@ class Recorder:
         self,
         simulation: Simulation,
         store: RunStore,
-        weights_at: list[int],
-        activity_at: list[int],
+        weights_at: Sequence[int],
+        activity_at: Sequence[int],
         probe: tuple[Tensor, Tensor],
         positions: list[int],
     ) -> None:

@@ -53,6 +53,7 @@ from hpc.together import check_alone, failing_together, first, to_be_launched
 from hpc.world import allotted, speaks
 from rules import RULES, SYNAPSE_RULES
 from scenarios.complaints import nearest
+from scenarios.disk import kept
 from scenarios.reading import AnyScenario, compared_rules, read_tree, resolve_any
 from scenarios.scenario import Scenario
 from scenarios.spiking.schema import SpikingScenario
@@ -250,7 +251,8 @@ def validate(scenario: ScenarioName, overrides: Overrides = None) -> None:
     typer.echo(
         f"{settings.name} is valid: {settings.rule.name} on {dataset.name} "
         f"({len(dataset.train)} samples to learn from, {len(dataset.test)} for the test), "
-        f"{len(network.populations)} populations, {len(network.projections)} projections"
+        f"{len(network.populations)} populations, {len(network.projections)} projections; stores "
+        f"{kept(settings, network, dataset).line()}"
     )
 
 

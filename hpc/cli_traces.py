@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 
 from hpc.ending import repair
-from hpc.exchange import export, import_file
-from hpc.show import traces_text
+from hpc.exchange import Overwrite, export, import_file
+from hpc.show_traces import traces_text
 
 traces = typer.Typer(help="What runs have stored.")
 
 
 @traces.command()
 def info(run: Annotated[Path, typer.Argument(help="directory of a run")]) -> None:
-    """Print what a run stored: status, arrays, shapes, sizes.
+    """Print what a run stored: status, how far it came, arrays, shapes, bytes.
 
     Example: biosim traces info runs/first
     """
@@ -41,6 +41,7 @@ def plot(
     stop: Annotated[float | None, typer.Option(help="its end, in seconds")] = None,
     neurons: Annotated[int, typer.Option(help="of a raster, at most")] = 400,
     width: Annotated[float, typer.Option(help="of the figure, in millimetres")] = 180.0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw a figure of a run, ready to be printed.
 
@@ -49,7 +50,8 @@ def plot(
     from hpc.draw import draw  # matplotlib takes a second, and only this needs it
 
     names = tuple(name.strip() for name in of.split(",") if name.strip())
-    typer.echo(f"wrote {draw(run, what, out, names, start, stop, neurons, width)}")
+    done = draw(run, what, out, names, start, stop, neurons, width, overwrite)
+    typer.echo(f"wrote {done}")
 
 
 traces.command()(repair)

@@ -118,15 +118,26 @@ def _alone(path: Path, before: object) -> Iterator[None]:
 
 def _check_over(run: Path, path: Path, attributes: Mapping[str, Any]) -> None:
     """Check that nobody writes a run any more."""
-    for process, sign in _writers(path, attributes):
-        if lives(process, sign):
-            raise OutputError(
-                f"{run} is still being written by process {process['pid']} on {process['host']}; "
-                "wait until it ends, or end it"
-            )
+    process = writer(path, attributes)
+    if process is not None:
+        raise OutputError(
+            f"{run} is still being written by process {process['pid']} on {process['host']}; "
+            "wait until it ends, or end it"
+        )
 
 
-def _writers(path: Path, attributes: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Path]]:
+def writer(path: Path, attributes: Mapping[Any, Any]) -> Mapping[str, Any] | None:
+    """Return a process that still writes a run; None if there is none.
+
+    Args:
+        path: the run's `run.zarr`.
+        attributes: of its root.
+    """
+    living = (process for process, sign in _writers(path, attributes) if lives(process, sign))
+    return next(living, None)
+
+
+def _writers(path: Path, attributes: Mapping[Any, Any]) -> Iterator[tuple[Mapping[str, Any], Path]]:
     """Yield the processes that write a run, and the file that each touches while it lives."""
     if attributes.get("process"):
         yield attributes["process"], path.parent / PROGRESS

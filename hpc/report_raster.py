@@ -59,7 +59,8 @@ def raster(tree: xr.DataTree) -> dict[str, Any]:
         said.get("committed_tick", said["ticks"]) if nodes else said["ticks"], said["ticks"]
     )
     end_s = max(ticks, 1) * said["dt_s"]
-    bin_ms = max(BIN_MS, math.ceil(round(end_s * 1e3, 6) / BINS))
+    least_ms = max(round(end_s * 1e3, 6) / BINS, round(said["dt_s"] * 1e3, 6))
+    bin_ms = max(BIN_MS, math.ceil(least_ms))
     bins = math.ceil(round(end_s * 1e3 / bin_ms, 6))
     edges = np.append(np.arange(bins) * bin_ms * 1e-3, end_s)
     if bins > 1 and edges[-1] - edges[-2] < bin_ms * 0.5e-3:

@@ -20,13 +20,13 @@ from plotly.offline import get_plotlyjs
 
 from biosim.errors import OutputError
 from biosim.store import STORE
-from biosim.traces import open_run
 from hpc.output import REPORT
 from hpc.report_learning import plots, window_lines
 from hpc.report_ranks import balance, balance_lines, imbalance
 from hpc.report_raster import raster
 from hpc.report_weights import weight_maps
 from hpc.show_spiking import milliseconds
+from hpc.stored import told_run
 
 TEMPLATE = "report_spiking.html"
 
@@ -50,7 +50,7 @@ def spiking_table(directory: Path) -> str:
     from hpc.run_spiking import lines
     from hpc.run_tasks import found_lines
 
-    tree = open_run(directory)
+    tree = told_run(directory)
     attributes = tree.attrs
     scenario = attributes["scenario"]["name"]
     head = f"scenario {scenario}, seed {attributes['seed']}: {attributes['status']}"
@@ -71,7 +71,7 @@ def write_spiking_report(directory: Path) -> Path:
     """
     if directory.name == STORE:
         directory = directory.parent
-    tree = open_run(directory)
+    tree = told_run(directory)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""What the command line prints about rules, scenarios and stored runs: text, no results."""
+"""What the command line prints about rules and scenarios: text, no results."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 
 import torch
 
-from biosim.traces import open_run
-from hpc.show_spiking import recording_lines, stored_lines
 from rules import RULES, SYNAPSE_RULES, Rule, Stack, SynapseRule, synaptic
 from rules.card import facts, parameters
 from scenarios.reading import built_in, read_tree
@@ -86,34 +84,6 @@ def _titled(name: str, summary: str, rows: list[tuple[str, str]]) -> list[str]:
         lines.append(f"{title:18}{wrapped[0]}")
         lines += [" " * 18 + more for more in wrapped[1:]]
     return lines
-
-
-def traces_text(path: str | Path) -> str:
-    """Return what a run stored: status, arrays, shapes, bytes."""
-    tree = open_run(path)
-    attributes = tree.attrs
-    if attributes.get("kind") == "spiking":
-        about = stored_lines(attributes)
-    elif attributes.get("kind") == "recording":
-        about = recording_lines(attributes)
-    else:
-        about = [
-            f"rule      {attributes['rule']}, seed {attributes['seed']}",
-            f"data      {attributes['data']['name']}: {attributes['data']['description']}",
-        ]
-    lines = [
-        f"status    {attributes['status']}",
-        *about,
-        f"started   {attributes['started']} on {attributes['host']}, ranks {attributes['ranks']}",
-        "",
-        f"{'array':44}{'dimensions':40}{'dtype':>9}{'bytes':>14}",
-    ]
-    for node in tree.subtree:
-        for name, array in node.to_dataset(inherit=False).data_vars.items():
-            dimensions = ", ".join(f"{d} {n}" for d, n in array.sizes.items())
-            place = f"{node.path.lstrip('/')}/{name}"
-            lines.append(f"{place:44}{dimensions:40}{array.dtype!s:>9}{array.nbytes:>14,}")
-    return "\n".join(lines)
 
 
 def starter_text(name: str) -> str:

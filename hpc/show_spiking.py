@@ -6,9 +6,6 @@ seconds, and most commands do without.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from biosim.errors import ScenarioError
 from scenarios.reading import AnyScenario
 from scenarios.spiking.schema import SpikingScenario
@@ -85,28 +82,6 @@ def check_text(scenario: AnyScenario, against: str, duration: str) -> str:
         ticks = Values({}, step).ticks(duration, "check", "duration")
     lines = check_in_brian(described.network, scenario.run.seed, ticks)
     return "\n".join([f"{scenario.name}, seed {scenario.run.seed}, {ticks:,} ticks:", *lines])
-
-
-def stored_lines(attributes: Mapping[Any, Any]) -> list[str]:
-    """Return what the store of a spiking run says of it, for a terminal."""
-    scenario, populations = attributes["scenario"], attributes["populations"]
-    sizes = ", ".join(f"{name} {size:,}" for name, size in populations.items())
-    return [
-        f"scenario  {scenario['name']}, seed {attributes['seed']}",
-        f"neurons   {sizes}",
-        f"time      {attributes['ticks']:,} ticks of {milliseconds(attributes['dt_s'])}",
-    ]
-
-
-def recording_lines(attributes: Mapping[Any, Any]) -> list[str]:
-    """Return what the store of an imported recording says of it, for a terminal."""
-    sizes = ", ".join(f"{name} {size:,}" for name, size in attributes["populations"].items())
-    about = attributes["recording"]
-    return [
-        f"recorded  {about['file']}, format {about['format']}; the end is {about['end_is']}",
-        f"units     {sizes}",
-        f"time      {attributes['ticks']:,} ticks of {milliseconds(attributes['dt_s'])}",
-    ]
 
 
 def milliseconds(seconds: float) -> str:

@@ -17,9 +17,42 @@ from biosim.traces import open_run
 from scenarios.reading import resolve
 from scenarios.scenario import Scenario
 
+OF_ALL = ("status", "started", "host", "ranks")
+ABOUT = {
+    "": (*OF_ALL, "scenario", "rule", "seed", "data"),
+    "spiking": (
+        *(*OF_ALL, "scenario", "seed", "populations", "dt_s", "ticks"),
+        *("versions", "git", "threads"),
+    ),
+    "recording": (*OF_ALL, "recording", "populations", "dt_s", "ticks"),
+}
+"""What the root of a store says, by its `kind`."""
+
+
+def told_run(path: str | Path) -> xr.DataTree:
+    """Open a run whose store says what it is of.
+
+    Raises:
+        OutputError: there is no run, or an attribute of its root is missing.
+    """
+    tree = open_run(path)
+    for name in ABOUT.get(str(tree.attrs.get("kind", "")), ABOUT[""]):
+        if name not in tree.attrs:
+            raise OutputError(
+                f"{path} does not say its {name!r}: that attribute of the store's root is gone, or "
+                "the run was killed before it began; take a copy of the run, or run it again"
+            )
+    return tree
+
 
 def stored_scenario(tree: xr.DataTree) -> Scenario:
-    """Return the resolved scenario of an opened run."""
+    """Return the resolved scenario of an opened run.
+
+    Raises:
+        OutputError: it has none.
+    """
+    if "scenario" not in tree.attrs:
+        raise OutputError("the run does not say its scenario; take a copy of it, or run it again")
     return resolve(tree.attrs["scenario"])
 
 

@@ -31,6 +31,8 @@ def complaints(problem: ValidationError, above: tuple[str, ...], model: type[Bas
             message = error["msg"].removeprefix("Value error, ")
             what = message.removeprefix("Input should be ")
             what = what.replace("a valid tuple", "a list, such as [32, 32]")
+            if error["type"] == "model_type":
+                what = _table(error["loc"], model)
             expected = "" if what == message else "expected "
             # A whole table would be a page; its own check names the key.
             whole = error["type"] == "value_error" and isinstance(error["input"], Mapping)
@@ -61,6 +63,17 @@ def _keys(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
         if here is None:
             break
     return keys
+
+
+def _table(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    """Return what a table has to be, by the keys that it cannot do without."""
+    here: Any = model
+    for part in location:
+        here = None if here is None else _inside(here, part)
+    table = isinstance(here, type) and issubclass(here, BaseModel)
+    fields = here.model_fields if table else {}
+    needed = ", ".join(f"{key} = ..." for key, field in fields.items() if field.is_required())
+    return f"a table, such as {{ {needed} }}" if needed else "a table"
 
 
 def _known(keys: list[str], model: type[BaseModel]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -300,12 +301,12 @@ class Scenario(Table):
         return self.rule.wire(stack).delayed(self.network.delay)
 
 
-def snapshot_epochs(asked: str | tuple[int, ...], epochs: int) -> list[int]:
+def snapshot_epochs(asked: str | tuple[int, ...], epochs: int) -> Sequence[int]:
     """Return the epochs of a `record` entry; epoch 0 is before learning."""
     if asked == "ends":
         return [0, epochs]
     if asked == "every":
-        return list(range(epochs + 1))
+        return range(epochs + 1)  # a run that is only planned may have billions of them
     if asked == "last":
         return [epochs]
     if asked == "never":

@@ -43,7 +43,8 @@ def spike_counts(
         spikes all are 0.
 
     Raises:
-        AnalysisError: no bin fits into the stretch, or the result would be larger than 4 GiB.
+        AnalysisError: no bin fits into the stretch, a bin is narrower than a tick, or the result
+            would be larger than 4 GiB.
     """
     trains = spike_trains(spikes, neurons, start_s, stop_s)
     bins = whole_bins(trains, bin_s)
@@ -160,10 +161,16 @@ def whole_bins(trains: SpikeTrains, bin_s: float) -> int:
     """Return how many whole bins fit into the stretch.
 
     Raises:
-        AnalysisError: none does.
+        AnalysisError: none does, the width is no number above 0, or it is less than a tick.
     """
-    if not (np.isfinite(bin_s) and bin_s > 0):
-        raise AnalysisError(f"got bins of {bin_s} s; expected a width above 0")
+    if not (isinstance(bin_s, int | float | np.number) and np.isfinite(bin_s) and bin_s > 0):
+        raise AnalysisError(f"got bins of {bin_s!r} s; expected a width above 0")
+    dt_s = trains.columns.attrs.get("dt_s", 0.0)
+    # Most of them could hold no spike, the others too many.
+    if bin_s < dt_s * (1 - 1e-9):
+        raise AnalysisError(
+            f"got bins of {bin_s} s; expected at least a tick, {dt_s} s: spikes are known to a tick"
+        )
     # A stretch given in decimals may be a hair shorter than the bins that it means.
     bins = int(trains.duration_s / bin_s * (1 + 1e-12) + 1e-9)
     if bins < 1:

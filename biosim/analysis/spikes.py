@@ -215,6 +215,11 @@ def spike_trains(
         AnalysisError: the columns lack something, a neuron was not recorded or is named twice, or
             the stretch is empty or, without `gaps`, was not recorded as a whole.
     """
+    if not isinstance(spikes, xr.Dataset | xr.DataTree):
+        raise AnalysisError(
+            f"got spikes of the type {type(spikes).__name__}; "
+            'give tree["spikes/NAME"] of a run, or make the columns with spike_columns'
+        )
     by_neuron = None
     columns = spikes if isinstance(spikes, xr.Dataset) else spikes.to_dataset(inherit=False)
     if isinstance(spikes, xr.DataTree) and "by_neuron" in spikes.children:
@@ -275,6 +280,9 @@ def _stretch(
     recorded_s: Stretches, start_s: float | None, stop_s: float | None, slack_s: float, gaps: bool
 ) -> tuple[float, float]:
     """Return begin and end of the stretch in seconds."""
+    for name, given in (("start_s", start_s), ("stop_s", stop_s)):
+        if not (given is None or isinstance(given, int | float | np.number)):
+            raise AnalysisError(f"got {name}={given!r}; expected a number of seconds")
     if not recorded_s and not (gaps and start_s is not None and stop_s is not None):
         raise AnalysisError("no stretch in which spikes are recorded was reached; run it further")
     whole = (recorded_s[0][0], recorded_s[-1][1]) if recorded_s else (0.0, 0.0)

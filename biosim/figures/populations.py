@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -20,10 +21,16 @@ from biosim.figures.style import (
     whole_ticks,
 )
 
+Times = npt.NDArray[np.float64]
+
 MOST_NEURONS = 300
 MOST_LINES = 5
 MOST_TIMES = 5_000
 HINT = "run it again with record.activity=ends for layers, or record.states for spiking networks"
+OF_SAMPLES = (
+    "a run that learns from data does so with record.activity=ends; states of neurons over time, "
+    "of record.states, are no answers to samples"
+)
 
 
 def chosen_activity(tree: xr.DataTree, selection: Selection) -> dict[str, xr.DataArray]:
@@ -33,7 +40,8 @@ def chosen_activity(tree: xr.DataTree, selection: Selection) -> dict[str, xr.Dat
         AnalysisError: the run stored none, or not of what is chosen.
     """
     found = stored_activity(tree)
-    return {name: found[name] for name in chosen(list(found), selection, "activity", HINT)}
+    names = chosen(list(found), selection, "activity for test samples", OF_SAMPLES)
+    return {name: found[name] for name in names}
 
 
 def activity_figure(tree: xr.DataTree, selection: Selection) -> Figure:
@@ -44,6 +52,7 @@ def activity_figure(tree: xr.DataTree, selection: Selection) -> Figure:
     """
     if stored_names(tree, "traces"):
         return _traces(tree, selection)
+    chosen(stored_names(tree, "activity"), selection, "activity", HINT)
     found = chosen_activity(tree, selection)
     drawn, axes = panels(len(found), selection.width_mm, 62)
     for here, (name, activity) in zip(axes, found.items(), strict=False):
@@ -96,24 +105,39 @@ def _traces(tree: xr.DataTree, selection: Selection) -> Figure:
             at = np.flatnonzero((time >= start) & (time < stop))
             if len(at):
                 thinned = slice(int(at[0]), int(at[-1]) + 1, -(-len(at) // MOST_TIMES))
+                breaks = _breaks(time, np.arange(len(time))[thinned])
                 some = np.linspace(0, stored.sizes[across] - 1, MOST_LINES).round()
                 part = stored[variable].isel({along: thinned, across: np.unique(some).astype(int)})
-                rows.append((name, str(variable), part))
+                rows.append((name, str(variable), part, breaks))
     if not rows:
         raise AnalysisError(
             f"no trace of {', '.join(names)} was stored in the chosen stretch; choose another"
         )
     drawn, axes = panels(len(rows), selection.width_mm, 38, across=1)
-    for here, (name, variable, part) in zip(axes, rows, strict=False):
+    for here, (name, variable, part, breaks) in zip(axes, rows, strict=False):
         along, across = part.dims
-        values = part.values
+        # A line over a time in which nothing was recorded would be made up.
+        values = np.insert(part.values.astype(np.float64), breaks, np.nan, axis=0)
+        times = np.insert(part[along].values, breaks, np.nan)
         factor, unit = prefixed(values, str(part.attrs.get("units", "1")))
         for k, line in enumerate(factor * values.T):
             number = int(part[across].values[k])
-            here.plot(part[along].values, line, color=colour(k), linewidth=0.7, label=f"{number}")
+            here.plot(times, line, color=colour(k), linewidth=0.7, label=f"{number}")
         here.set_xlim(float(part[along][0]), float(part[along][-1]))
         here.set_ylabel(unit_label(variable, unit))
         here.set_title(name, loc="left")
         here.legend(title="neuron", loc="center left", bbox_to_anchor=(1.0, 0.5), title_fontsize=7)
     axes[-1].set_xlabel("time (s)")
     return drawn
+
+
+def _breaks(time: Times, shown: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return before which of the samples that are shown there are times without samples.
+
+    Args:
+        time: (n,) of all samples, which are at even distances but for gaps.
+        shown: (k,) positions of some of them, in order.
+    """
+    steps = np.diff(time)
+    gaps = np.append(0, np.cumsum(steps > 1.5 * steps.min())) if len(steps) else np.zeros(1)
+    return np.flatnonzero(np.diff(gaps[shown])) + 1

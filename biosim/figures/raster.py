@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from matplotlib.figure import Figure
 
+from biosim.analysis.spikes import Stretches, recorded_stretches
 from biosim.figures.selection import Selection, spikes_of, spiking, stretch
 from biosim.figures.style import MM, colour, new_figure
 from biosim.traces import spikes_between
@@ -15,6 +19,9 @@ MOST_DOTS = 30_000
 """More run into one another, and make a file that nobody can open."""
 MANY_DOTS = 3_000
 """From so many on, dots are an image also in SVG and PDF."""
+LEAST_NEURONS = 10
+"""Of a population beside larger ones, if so many were recorded."""
+GREY = "0.92"
 LEAST_HEIGHT = 0.09
 """Of the figure, of a population: its name needs room."""
 
@@ -22,8 +29,9 @@ LEAST_HEIGHT = 0.09
 def raster_figure(tree: xr.DataTree, selection: Selection) -> Figure:
     """Return a raster of the chosen populations.
 
-    Of many neurons, ones at even distances are drawn, as many of each population as is its share;
-    of many spikes, the last ones.
+    Of many neurons, ones at even distances are drawn, as many of each population as is its share,
+    and ten or so of a small one; of many spikes, the last ones, which the title says. Times in
+    which a population was not recorded are grey.
 
     Raises:
         AnalysisError: their spikes were not stored, or not of that stretch.
@@ -31,10 +39,12 @@ def raster_figure(tree: xr.DataTree, selection: Selection) -> Figure:
     names = spiking(tree, selection)
     recorded = {name: _recorded(tree, name) for name in names}
     total = sum(map(len, recorded.values()))
-    rows = {
-        name: neurons[:: max(1, -(-len(neurons) // _share(len(neurons), total, selection)))]
-        for name, neurons in recorded.items()
-    }
+    least = min(LEAST_NEURONS, max(1, selection.neurons // len(names)))
+    rows = {}
+    for name, neurons in recorded.items():
+        share = max(least, round(selection.neurons * len(neurons) / max(1, total)))
+        count = min(len(neurons), share)
+        rows[name] = neurons[np.arange(count) * len(neurons) // max(1, count)]
     shown = sum(map(len, rows.values()))
     start_s, stop_s = stretch(tree, names, selection, MOST_DOTS, shown / max(1, total))
     weights = [max(len(neurons) / max(1, shown), LEAST_HEIGHT) for neurons in rows.values()]
@@ -59,6 +69,8 @@ def raster_figure(tree: xr.DataTree, selection: Selection) -> Figure:
             markeredgewidth=0.7 if few else 0,
             rasterized=bool(dots.sum() > MANY_DOTS),
         )
+        for begin, end in _gaps(_stretches(tree, name), start_s, stop_s):
+            axes[number].axvspan(begin, end, color=GREY, linewidth=0, zorder=0)
         axes[number].set_ylim(-1, len(neurons))
         axes[number].invert_yaxis()
         of = "" if len(neurons) == len(recorded[name]) else f" of {len(recorded[name]):,}"
@@ -67,6 +79,7 @@ def raster_figure(tree: xr.DataTree, selection: Selection) -> Figure:
         last = number == len(names) - 1
         axes[number].spines["bottom"].set_visible(last)
         axes[number].tick_params("x", bottom=last)
+    axes[0].set_title(_said(tree, names, selection, start_s, stop_s), loc="left", fontsize=7)
     axes[-1].set_xlim(start_s, stop_s)
     axes[-1].set_xlabel("time (s)")
     drawn.supylabel("neurons", fontsize=8)
@@ -81,5 +94,35 @@ def _recorded(tree: xr.DataTree, name: str) -> npt.NDArray[np.int64]:
     return np.arange(spikes.attrs["size"], dtype=np.int64)
 
 
-def _share(size: int, total: int, selection: Selection) -> int:
-    return max(1, round(selection.neurons * size / max(1, total)))
+def _said(
+    tree: xr.DataTree, names: list[str], selection: Selection, start_s: float, stop_s: float
+) -> str:
+    """Return what has to be known of a raster that does not show all that was recorded."""
+    known = {name: _stretches(tree, name) for name in names}
+    first_s = min(stretches[0][0] for stretches in known.values())
+    last_s = max(stretches[-1][1] for stretches in known.values())
+    said = []
+    later = selection.start_s is None and start_s > first_s * (1 + 1e-9)
+    earlier = selection.stop_s is None and stop_s < last_s * (1 - 1e-9)
+    if later or earlier:
+        said.append(
+            f"{start_s:g} to {stop_s:g} s, of {first_s:g} to {last_s:g} s in which spikes were "
+            "recorded"
+        )
+    if any(_gaps(stretches, start_s, stop_s) for stretches in known.values()):
+        said.append("grey: not recorded")
+    return "; ".join(said)
+
+
+def _stretches(tree: xr.DataTree, name: str) -> Stretches:
+    attributes: Mapping[Any, Any] = spikes_of(tree, name).attrs
+    return recorded_stretches(attributes)
+
+
+def _gaps(recorded_s: Stretches, start_s: float, stop_s: float) -> list[tuple[float, float]]:
+    """Return the parts of a stretch, in seconds, that are in none of those that were recorded."""
+    edges = [start_s, *(edge for stretch in recorded_s for edge in stretch), stop_s]
+    parts = [
+        (max(a, start_s), min(b, stop_s)) for a, b in zip(edges[::2], edges[1::2], strict=True)
+    ]
+    return [(a, b) for a, b in parts if b - a > 1e-9 * stop_s]

@@ -33,7 +33,8 @@ def rate_figure(tree: xr.DataTree, selection: Selection) -> Figure:
     names = spiking(tree, selection)
     start_s, stop_s = stretch(tree, names, selection, MOST_SPIKES)
     most = max(spikes_between(tree, name, start_s, stop_s).sizes["spike"] for name in names)
-    bin_s = _bin_s(stop_s - start_s, min(BINS, max(LEAST_BINS, most // SPIKES_A_BIN)))
+    dt_s = _dt_s(tree, names)
+    bin_s = _bin_s(stop_s - start_s, min(BINS, max(LEAST_BINS, most // SPIKES_A_BIN)), dt_s)
     drawn = new_figure(selection.width_mm, 55)
     axes = drawn.subplots()
     for number, name in enumerate(names):
@@ -59,25 +60,26 @@ def rate_figure(tree: xr.DataTree, selection: Selection) -> Figure:
 
 
 def spectrum_figure(tree: xr.DataTree, selection: Selection) -> Figure:
-    """Return the power spectrum of the rate of each population, bins of 1 ms.
+    """Return the power spectrum of the rate of each population, bins of 1 ms, or of a tick.
 
     Raises:
         AnalysisError: spikes were not stored, or for too short a time.
     """
     names = spiking(tree, selection)
     start_s, stop_s = stretch(tree, names, selection, MOST_SPIKES)
-    segment_s = min(1.0, floor_round((stop_s - start_s) / SEGMENTS))
-    if segment_s < 50 * SPECTRUM_BIN_S:
+    bin_s = max(SPECTRUM_BIN_S, _dt_s(tree, names))
+    segment_s = min(1000 * bin_s, floor_round((stop_s - start_s) / SEGMENTS))
+    if segment_s < 50 * bin_s:
         raise AnalysisError(
-            f"a spectrum of {stop_s - start_s:g} s would be the mean of nothing; expected 0.4 s or "
-            "more of spikes"
+            f"a spectrum of {stop_s - start_s:g} s would be the mean of nothing; expected "
+            f"{50 * SEGMENTS * bin_s:g} s or more of spikes"
         )
     drawn = new_figure(selection.width_mm, 60)
     axes = drawn.subplots()
     unit = ""
     for number, name in enumerate(names):
         power = population_spectrum(
-            spikes_of(tree, name), SPECTRUM_BIN_S, segment_s, start_s=start_s, stop_s=stop_s
+            spikes_of(tree, name), bin_s, segment_s, start_s=start_s, stop_s=stop_s
         )
         some = power[1:]  # the mean rate is no rhythm
         unit = str(power.attrs["units"])
@@ -87,12 +89,18 @@ def spectrum_figure(tree: xr.DataTree, selection: Selection) -> Figure:
     plain_logs(axes.yaxis)
     axes.set_xlabel("frequency (Hz)")
     axes.set_ylabel(f"power ({unit})")
-    axes.legend()
+    if axes.lines:  # populations without any rhythm have none
+        axes.legend()
     return drawn
 
 
-def _bin_s(duration_s: float, bins: int) -> float:
-    """Return the least round width that makes no more than so many bins."""
-    least = max(duration_s / bins, min(LEAST_BIN_S, duration_s))
+def _dt_s(tree: xr.DataTree, names: list[str]) -> float:
+    """Return the length of a tick, 0 of times that are not in ticks."""
+    return max(float(spikes_of(tree, name).attrs.get("dt_s", 0.0)) for name in names)
+
+
+def _bin_s(duration_s: float, bins: int, dt_s: float) -> float:
+    """Return the least round width, of a tick or more, that makes no more than so many bins."""
+    least = max(duration_s / bins, min(LEAST_BIN_S, duration_s), dt_s)
     round_s = floor_round(least)
     return next(m * round_s for m in (1, 2, 2.5, 5, 10) if m * round_s >= least * (1 - 1e-9))

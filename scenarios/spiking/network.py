@@ -232,7 +232,7 @@ class Described:
             spikes=tuple(
                 SpikeRecord(
                     each.population,
-                    self._chosen(each.neurons, each.population),
+                    self._chosen(each, "spikes"),
                     self._during(each, f"spikes.{each.population}"),
                 )
                 for each in asked
@@ -241,7 +241,7 @@ class Described:
                 StateRecord(
                     each.population,
                     each.variables,
-                    self._chosen(each.neurons, each.population),
+                    self._chosen(each, "states"),
                     1
                     if each.every is None
                     else values.ticks(each.every, f"record.states.{each.population}", "every"),
@@ -271,9 +271,18 @@ class Described:
         except PeriodError as problem:
             raise ScenarioError(f"{place}.during: {problem}") from None
 
-    def _chosen(self, neurons: int | Sequence[int] | None, population: str) -> Any:
+    def _chosen(self, asked: SpikesOf | StatesOf, what: str) -> Any:
+        neurons, place = asked.neurons, f"record.{what}.{asked.population}.neurons"
         if isinstance(neurons, int):
-            return np.arange(min(neurons, self._sizes.get(population, neurons)))
+            size = self._sizes.get(asked.population, neurons)
+            if neurons > size:
+                raise ScenarioError(
+                    f"{place}: got {neurons}, the first so many; the population has {size}: give "
+                    "at most that, or leave it out for all"
+                )
+            return np.arange(neurons)
+        if neurons is not None and len(set(neurons)) < len(neurons):
+            raise ScenarioError(f"{place}: got {list(neurons)}; expected each neuron once")
         return None if neurons is None else np.array(neurons, dtype=np.int64)
 
     def _check_ends(self, names: str | tuple[str, ...], place: str) -> None:

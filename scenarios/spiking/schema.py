@@ -291,6 +291,15 @@ class SpikingRecord(Table):
     states: tuple[StatesOf, ...] = Field((), description="samples of variables")
     weights: tuple[WeightsOf, ...] = Field((), description="snapshots of synapses")
 
+    @field_validator("spikes", mode="before")
+    @classmethod
+    def _all_none_or_a_list(cls, given: Any) -> Any:
+        if not isinstance(given, bool | list | tuple):
+            raise ValueError(
+                'expected true, false or a list, such as ["E", { population = "I", neurons = 10 }]'
+            )
+        return given
+
 
 class SpikingScenario(Table):
     """Everything that the run of a spiking network depends on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -141,6 +142,15 @@ def test_traces_info_lists_arrays_with_their_dimensions(biosim_command: Command)
     assert done.code == 0
     assert "learning/accuracy" in done.out
     assert "snapshot 2, post 4, pre 64" in done.out
+
+
+def test_validate_says_what_a_run_would_store(biosim_command: Command) -> None:
+    words = ("digits", "run.epochs=200000000", "record.weights=every")
+    done = biosim_command("validate", *words)
+    assert done.code == 0
+    size = re.search(r"stores ([\d.]+ GiB of weights, .* of activity: .* in all)", done.out)
+    assert size
+    assert f"stores {size[1]}" in biosim_command("plan", *words).out
 
 
 def test_a_new_scenario_is_valid_as_it_is_and_with_every_comment_taken_away(

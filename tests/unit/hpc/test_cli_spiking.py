@@ -110,7 +110,7 @@ def test_traces_info_lists_what_a_run_stored(command: Command) -> None:
     assert done.code == 0, done.err
     assert re.search(r"^scenario +small, seed 0$", done.out, re.MULTILINE)
     assert re.search(r"^neurons +E 20$", done.out, re.MULTILINE)
-    assert re.search(r"^spikes/E/time +spike \d+ +float64 +[\d,]+$", done.out, re.MULTILINE)
+    assert re.search(r"^spikes/E/time +spike \d+ +float64 +[\d,]+ +[\d,]+$", done.out, re.MULTILINE)
 
 
 def test_traces_repair_finishes_what_needs_it_and_refuses_what_is_no_run(command: Command) -> None:

@@ -39,11 +39,24 @@ def test_a_figure_is_written(
     assert "E" in text
 
 
+def test_a_file_is_replaced_only_if_that_is_asked_for(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "raster.svg"
+    out.write_text("mine")
+    words = ("traces", "plot", str(run), "--what", "raster", "--out", str(out))
+    assert biosim(monkeypatch, *words) == 2
+    assert f"{out} exists; choose another --out, or give --overwrite" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert biosim(monkeypatch, *words, "--overwrite") == 0
+    assert "<svg" in out.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (("--what", "rastr"), "got the figure 'rastr'; expected one of raster, rates"),
-        (("--what", "cka"), "the run stored no activity; run it again with"),
+        (("--what", "cka"), "the run stored no activity for test samples; a run that learns"),
         (("--what", "raster", "--of", "X"), "stored no spikes of 'X'; it has those of E, I"),
         (("--what", "raster", "--out", "x.gif"), "x.gif ends with '.gif'; expected one of"),
         (("--what", "raster", "--start", "7"), "got the stretch from 7 s to 0.073 s"),

@@ -65,7 +65,7 @@ def test_a_file_of_the_user_is_a_data_set_without_being_named_so() -> None:
         ("rnu.epochs=5", "rnu: unknown key; did you mean 'run'?"),
         ("run.epochs=many", "run.epochs: got 'many'; expected a valid integer"),
         ("run.epochs=0", "run.epochs: got 0; expected greater than or equal to 1"),
-        ("run=3", "run: got 3; expected a valid dictionary"),
+        ("run=3", "run: got 3; expected a table"),
         ("run.epochs.more=3", "run.epochs.more: run.epochs is a value, not a table"),
         ("rule.lr=-1", "rule.lr: got -1; expected greater than 0"),
         ("rule.lr=nan", "rule.lr: got nan; expected a finite number"),
@@ -154,7 +154,8 @@ def test_a_clip_that_leaves_a_block_nothing_to_clean_is_refused() -> None:
 
 def test_snapshot_epochs_are_read_as_documented() -> None:
     assert snapshot_epochs("ends", 3) == [0, 3]
-    assert snapshot_epochs("every", 3) == [0, 1, 2, 3]
+    assert list(snapshot_epochs("every", 3)) == [0, 1, 2, 3]
+    assert len(snapshot_epochs("every", 10**12)) == 10**12 + 1
     assert snapshot_epochs("last", 3) == [3]
     assert snapshot_epochs("never", 3) == []
     assert snapshot_epochs((2, 1, 2), 3) == [1, 2]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from biosim.analysis import binning, group_counts, spike_counts
+from biosim.analysis import binned_rate, binning, group_counts, spike_counts
 from biosim.analysis.binning import count_bands, population_counts
 from biosim.analysis.spikes import spike_columns, spike_trains
 from biosim.errors import AnalysisError
@@ -119,3 +119,17 @@ def test_groups_without_spikes_or_neurons_count_nothing() -> None:
 def test_groups_of_nobody_are_refused() -> None:
     with pytest.raises(AnalysisError, match="got groups of 0 neurons; expected 1 or more"):
         group_counts(columns(poisson()), 0.5, 0)
+
+
+@pytest.mark.parametrize("width", ["a", None, np.array([0.1, 0.2])])
+def test_a_width_that_is_no_number_is_refused(width: object) -> None:
+    with pytest.raises(AnalysisError, match=r"got bins of .* s; expected a width above 0"):
+        binned_rate(columns(poisson()), width)  # type: ignore[arg-type]
+
+
+def test_bins_are_no_narrower_than_a_tick() -> None:
+    spikes = spike_columns([0.01, 0.02], [0, 1], 0.1, dt_s=1e-3)
+    assert spike_counts(spikes, 1e-3).sizes["time"] == 100
+    assert spike_counts(spikes, 1e-3 * (1 - 1e-12)).sizes["time"] == 100
+    with pytest.raises(AnalysisError, match=r"got bins of 0\.0005 s; expected at least a tick, "):
+        spike_counts(spikes, 5e-4)

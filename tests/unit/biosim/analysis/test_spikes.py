@@ -223,3 +223,11 @@ def test_whoever_minds_gaps_may_reach_over_them() -> None:
     trains = spike_trains(windowed((0, 200), (500, 800)), start_s=0.1, stop_s=2.0, gaps=True)
     assert trains.recorded_s == ((0.0, 0.2), (0.5, 0.8))
     assert sum(len(times) for times, _ in trains.parts()) == 10 + 30
+
+
+def test_what_is_no_columns_or_no_time_is_refused() -> None:
+    spikes = columns(poisson())
+    with pytest.raises(AnalysisError, match=r"got spikes of the type DataArray; give tree"):
+        spike_trains(spikes.time)  # type: ignore[arg-type]
+    with pytest.raises(AnalysisError, match=r"got start_s='0'; expected a number of seconds"):
+        spike_trains(spikes, start_s="0")  # type: ignore[arg-type]

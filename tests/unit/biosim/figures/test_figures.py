@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from biosim import open_run
 from biosim.analysis import dissimilarity, linear_cka, population_similarities
+from biosim.analysis.spikes import spike_columns
 from biosim.errors import AnalysisError, OutputError
 from biosim.figures import FIGURES, Selection, figure, save
 from biosim.figures import raster as rasters
@@ -200,7 +201,7 @@ def test_what_was_not_stored_is_named(spikes: xr.DataTree, layered: xr.DataTree)
         with pytest.raises(AnalysisError, match=r"stored no spikes; .* record\.spikes=true"):
             figure(layered, what)
     for what in ("cka", "rsa", "rdm"):
-        with pytest.raises(AnalysisError, match=r"stored no activity; .* record\.activity"):
+        with pytest.raises(AnalysisError, match=r"no activity for test samples; .* are no answers"):
             figure(spikes, what)
     with pytest.raises(AnalysisError, match="stored no accuracy over epochs; it is no run of lay"):
         figure(spikes, "accuracy")
@@ -287,3 +288,83 @@ def test_small_values_have_a_prefix() -> None:
     ):
         found, name = prefixed([0.0, largest], unit)
         assert (found, name) == (pytest.approx(factor), text)
+
+
+def spikes_of_a_clock(tree: xr.DataTree) -> xr.DataTree:
+    """The run, but that every tick has a spike: a rate without any rhythm."""
+    found = tree.copy()
+    spikes = spike_columns(4e-3 * np.arange(1000), np.zeros(1000, int), 4.0, dt_s=4e-3)
+    told = tree["spikes/E"].to_dataset()
+    spikes["window_ptr"] = told.window_ptr
+    found["spikes/E"] = xr.DataTree(spikes.assign_attrs({**told.attrs, **spikes.attrs}))
+    return found
+
+
+def test_bins_of_a_figure_are_no_narrower_than_a_tick(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run.zarr", "w")
+    store.describe({"status": "complete"})
+    columns = spike_columns(4e-3 * (np.arange(800) ** 2 % 999), np.arange(800) % 10, 4.0, dt_s=4e-3)
+    tree = open_run(tmp_path)
+    columns.attrs |= {"window_ticks": 1000, "committed_tick": 1000}
+    columns["window_ptr"] = ("window_edge", np.array([0, 1000], np.uint64))
+    tree["spikes/E"] = xr.DataTree(columns)
+    assert "rate (Hz), bins of 50 ms" in words(figure(tree, "rates"))
+    assert "rate (Hz), bins of 4 ms" in words(figure(tree, "rates", Selection(stop_s=0.04)))
+    frequencies = figure(tree, "spectrum").axes[0].lines[0].get_xdata()
+    assert np.max(frequencies) == pytest.approx(125, abs=1.5), "half a tick a turn"
+    assert not figure(spikes_of_a_clock(tree), "spectrum").axes[0].lines
+
+
+def trains(tree: xr.DataTree, **windows: list[list[int]]) -> xr.DataTree:
+    """The run as if spikes had been recorded in these windows of ticks."""
+    found = tree.copy()
+    for name, each in windows.items():
+        found[f"spikes/{name}"].attrs = {**tree[f"spikes/{name}"].attrs, "recorded_ticks": each}
+    return found
+
+
+def test_a_small_population_beside_a_large_one_is_seen(spikes: xr.DataTree) -> None:
+    axes = figure(spikes, "raster", Selection(neurons=30)).axes
+    shown = [here.get_yticklabels()[0].get_text() for here in axes]
+    assert shown == ["E\n27 of 70", "I\n4", "silent\n5"]
+    few = figure(spikes, "raster", Selection(neurons=3)).axes[1]
+    assert few.get_yticklabels()[0].get_text() == "I\n1 of 4"
+
+
+def test_a_raster_says_what_it_leaves_out(
+    spikes: xr.DataTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert figure(spikes, "raster").axes[0].get_title("left") == ""
+    monkeypatch.setattr(rasters, "MOST_DOTS", 100)
+    title = figure(spikes, "raster", Selection(("E",), neurons=10)).axes[0].get_title("left")
+    assert title == "0.063 to 0.073 s, of 0 to 0.073 s in which spikes were recorded"
+    chosen = figure(spikes, "raster", Selection(("E",), 0.01, 0.02)).axes[0]
+    assert chosen.get_title("left") == ""
+
+
+def test_times_without_a_recording_are_grey(spikes: xr.DataTree) -> None:
+    tree = trains(spikes, E=[[0, 200], [300, 730]])
+    e, i = figure(tree, "raster", Selection(("E", "I"), 0.01, 0.05)).axes
+    (band,) = e.patches
+    assert [band.get_x(), band.get_x() + band.get_width()] == pytest.approx([0.02, 0.03])  # type: ignore[attr-defined]
+    assert not i.patches
+    assert e.get_title("left") == "grey: not recorded"
+
+
+def test_no_line_is_drawn_over_a_gap(spikes: xr.DataTree) -> None:
+    tree = spikes.copy()
+    stored = spikes["traces/E"].to_dataset()
+    time = stored.time.values
+    tree["traces/E"] = xr.DataTree(stored.isel(time=(time < 0.02) | (time >= 0.05)))
+
+    def drawn(tree: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
+        axes = figure(tree, "activity", Selection(("E",))).axes
+        (line, *_) = next(here for here in axes if here.get_ylabel().startswith("v")).lines
+        return np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+
+    times, values = drawn(tree)
+    (gap,) = np.flatnonzero(np.isnan(values))
+    assert times[gap - 1] < 0.02 <= 0.05 <= times[gap + 1] + 1e-9
+    whole = drawn(spikes)[1]
+    assert not np.isnan(whole).any()
+    assert len(whole) == len(time)

@@ -113,6 +113,17 @@ def test_the_small_scenario_itself_is_valid() -> None:
         ("run.epochs=3", "run.epochs: unknown key; known are duration, seed"),
         ("rule.name=stdp", "rule: unknown key"),
         ("record.states=[{population='E'}]", "record.states.0.variables: is missing; give it"),
+        (
+            "record.weights=['ee']",
+            "record.weights.0: got 'ee'; expected a table, such as { projection = ... }",
+        ),
+        (
+            "record.spikes={E=true}",
+            'record.spikes: expected true, false or a list, such as ["E",',
+        ),
+        ("record.spikes='E'", "record.spikes: got 'E'; expected true, false or a list, such as"),
+        ("record.spikes=[5]", "record.spikes: got [5]; expected a valid boolean or a valid string"),
+        ("run=5", "run: got 5; expected a table"),
         ("record.weight=1", "record.weight: unknown key; did you mean 'weights'?"),
         ("populations.E.kind=cells", "populations.E.kind: got 'cells'; expected 'neurons', 'poi"),
         ("populations.E.rate='1 Hz'", "populations.E: rate: neurons has no such key; it takes"),
@@ -184,6 +195,14 @@ def test_the_small_scenario_itself_is_valid() -> None:
         ("populations.told.times=['1 ms', '10 ms']", "populations.told.times: spike 1 is at 0.01"),
         ("populations.told.times=['1 ms']", "populations.told: lists 2 indices and 1 times"),
         ("populations.told.file='a.csv'", "populations.told: lists spikes; give it indices and"),
+        (
+            "record.spikes=[{population='E', neurons=21}]",
+            "record.spikes.E.neurons: got 21, the first so many; the population has 20: give at",
+        ),
+        (
+            "record.states=[{population='E', variables=['v'], neurons=[3, 3, 1]}]",
+            "record.states.E.neurons: got [3, 3, 1]; expected each neuron once",
+        ),
         ("record.spikes=['F']", "record: population 'F' is to be recorded"),
         (
             "record.spikes=[{population='E', during=[['5 ms', '5 ms']]}]",
