@@ -26,8 +26,8 @@ from hpc.progress import Silent, Watcher, say_placed
 from hpc.provenance import git_state, host, now, versions
 from hpc.rank_times import Clock, write_times
 from hpc.stored import stored_parameters
-from hpc.together import by_first, failing_together, first, run_together, take_part
-from hpc.world import device_here, promised
+from hpc.together import by_first, failing_together, run_together, take_part
+from hpc.world import device_here, promised, speaks
 from rules.card import facts
 from scenarios.data import Dataset, Split
 from scenarios.disk import check_kept, kept
@@ -102,7 +102,7 @@ def run(
         DivergedError: a weight became infinite or not a number; what was recorded is kept.
     """
     # An epoch, or merging what was recorded, may take longer than `biosim traces repair` waits.
-    with showing_life(sign_of(Path(out) / STORE)) if first() else nullcontext():
+    with showing_life(sign_of(Path(out) / STORE)) if speaks() else nullcontext():
         return _run(scenario, Path(out), overwrite, watcher)
 
 

@@ -59,6 +59,7 @@ class TestRanks(OfEveryCase, SpikingRankLaws):
     pass
 
 
+@pytest.mark.slow
 class TestRanksInDouble(OfDoubleCases, SpikingRankLaws):
     pass
 

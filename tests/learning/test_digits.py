@@ -143,6 +143,7 @@ class RightLabels(LabelledInput):
         return y.long()
 
 
+@pytest.mark.slow
 def test_negatives_with_the_right_label_miss_the_bar_of_forward_forward() -> None:
     recipe = RECIPES["forward_forward"]
     network = wired(recipe)
@@ -157,6 +158,7 @@ def test_negatives_with_the_right_label_miss_the_bar_of_forward_forward() -> Non
     assert mean(found["goodness"]) < 30.0
 
 
+@pytest.mark.slow
 def test_an_output_that_learns_alone_misses_the_bar_of_equilibrium_propagation() -> None:
     recipe = RECIPES["equilibrium_propagation"]
     found = percents(recipe, seeds=1, network=resting(wired(recipe), "input-hidden1"))
@@ -197,6 +199,7 @@ def with_resting_branches(network: Network) -> Network:
     return replace(network, populations=tuple(populations))
 
 
+@pytest.mark.slow
 def test_blocks_whose_output_learns_alone_miss_the_bars_of_noprop() -> None:
     recipe = RECIPES["noprop"]
     found = percents(recipe, seeds=1, network=with_resting_branches(wired(recipe)))

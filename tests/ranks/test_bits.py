@@ -118,7 +118,8 @@ def test_what_ranks_store_of_images_is_what_one_stores(
         assert same_bytes(several / name, one / name) == []
 
 
-@pytest.mark.parametrize("ranks", [3, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [3, 4])
 def test_some_runs_on_other_numbers_of_ranks(ranks: int, alone: Path, tmp_path: Path) -> None:
     names = ["noprop", "brunel_stdp"]
     found = run_on(ranks, tmp_path / "some", names)

@@ -122,6 +122,7 @@ def test_a_signal_to_one_rank_ends_all_with_what_they_have_recorded(tmp_path: Pa
     assert json.loads((out / "progress.json").read_text())["status"] == "stopped"
 
 
+@pytest.mark.slow
 def test_bad_input_is_said_once_and_nothing_is_written(tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = begun(command(out, "constants.CE=-1"))
@@ -144,6 +145,7 @@ def test_a_directory_that_is_taken_is_said_once(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_state_that_diverges_on_one_rank_ends_all(tmp_path: Path) -> None:
     # Neuron 700 of 1024 belongs to one rank only.
     scenario = tmp_path / "grows.toml"

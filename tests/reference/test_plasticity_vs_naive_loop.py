@@ -265,7 +265,13 @@ def test_dense_projections_equal_the_loop(name: str) -> None:
     assert_equal(in_machine(case, run, dense=True), by_hand(case, run), run)
 
 
-@pytest.mark.parametrize("name", ["stdp additive", "stdp immediate", "reward_stdp"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "stdp additive",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("stdp immediate", "reward_stdp")),
+    ],
+)
 @pytest.mark.parametrize(("ranks", "threads"), [(1, 3), (2, 1), (2, 2)])
 def test_ranks_and_threads_give_the_same_bits(name: str, ranks: int, threads: int) -> None:
     # More neurons than two blocks of 256, of which any shard owns whole ones.

@@ -107,6 +107,7 @@ def test_the_other_order_at_coincidences_parts_them(monkeypatch: pytest.MonkeyPa
     assert parted("feed_forward_stdp", 3000).weight_difference > 1e-3
 
 
+@pytest.mark.slow
 def test_delays_that_are_not_mapped_part_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "steps", lambda delays: delays)
     assert not parted("cuba", 300).same_spikes

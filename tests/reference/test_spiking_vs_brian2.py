@@ -184,6 +184,7 @@ def equal_within_the_horizon(network: Network, ticks: int, spikes: int) -> None:
     assert sum(int((s.ticks < end).sum()) for s in brian2s.spikes.values()) >= spikes
 
 
+@pytest.mark.slow
 def test_every_spike_of_cobahh_is_brian2s_until_rounding_decides() -> None:
     equal_within_the_horizon(spiking_networks.cobahh(400), ticks=500, spikes=400)
 

@@ -119,6 +119,7 @@ def test_the_pairs_that_count_are_those_of_the_definition(pairing: Any) -> None:
         assert abs(found - different).max() > 0.02
 
 
+@pytest.mark.slow
 def test_weights_stay_within_their_bounds() -> None:
     draw = np.random.default_rng(6)
     pre = [np.flatnonzero(draw.random(400) < 0.2) + 5 for _ in range(20)]
