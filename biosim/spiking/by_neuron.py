@@ -60,7 +60,7 @@ def restore(machine: Machine, now: int, read: Read) -> None:
         OutputError: what is stored is of another network.
     """
     for i, (lo, hi) in _owned(machine).items():
-        _restore_neurons(machine, i, lo, hi, read)
+        _restore_neurons(machine, i, lo, hi, now, read)
     _restore_spikes(machine, now, read)
     _restore_sources(machine, now, read)
     for n in range(len(machine.layout.plastic)):
@@ -92,10 +92,7 @@ def _knows(machine: Machine, numbers: Int64s) -> npt.NDArray[np.bool_]:
     """Return which of the network's neurons, by number, have synapses here, or are here."""
     if machine.numbers is None:
         return np.zeros(len(numbers), dtype=np.bool_)  # nobody else sends
-    kept = machine.numbers.kept
-    at = np.minimum(machine.numbers.of(numbers), len(kept) - 1)
-    found: npt.NDArray[np.bool_] = kept[at] == numbers
-    return found
+    return np.isin(numbers, machine.numbers.kept)
 
 
 def _variables(shard: Shard, population: int) -> list[str]:
@@ -133,7 +130,9 @@ def _neurons(machine: Machine, i: int) -> Iterator[Stretch]:
         yield Stretch(f"{path}/_moved", moved, first, rows)
 
 
-def _restore_neurons(machine: Machine, i: int, lo: int, hi: int, read: Read) -> None:
+def _restore_neurons(
+    machine: Machine, i: int, lo: int, hi: int, now: int, read: Read
+) -> None:
     if i not in machine.layout.neurons:
         return
     path, sheet = f"neurons/{_name(machine, i)}", machine.layout.sheet_of(i)
@@ -145,15 +144,15 @@ def _restore_neurons(machine: Machine, i: int, lo: int, hi: int, read: Read) -> 
             begin, end = shard.slices[i]
             mine = values[begin - lo : end - lo]
             if name == "_awake":
-                _restore_awake(shard, i, mine)
+                _restore_awake(shard, i, mine, now)
             elif name == "_moved":
                 shard.own[sheet]["moved"][shard.within(i)[1]] = mine
             else:
                 shard.variable(i, name)[...] = mine
 
 
-def _restore_awake(shard: Shard, i: int, awake: Array) -> None:
-    """Note who is awake, population after population of a sheet."""
+def _restore_awake(shard: Shard, i: int, awake: Array, now: int) -> None:
+    """Note who is awake in the next tick, population after population of a sheet."""
     sheet, place = shard.within(i)
     own = shard.own[sheet]
     # Whom the machine takes for awake at its beginning: those of the populations to come.
@@ -162,6 +161,8 @@ def _restore_awake(shard: Shard, i: int, awake: Array) -> None:
     found = np.flatnonzero(waiting)
     own["touched"][: len(found)] = found
     own["awake"][0] = len(found)
+    own["mark"][...] = -1
+    own["mark"][found] = now
 
 
 def _spikes(machine: Machine) -> Iterator[Stretch]:
