@@ -246,9 +246,7 @@ def _store_group(path: Path, state: Mapping[str, Any], waiting: list[Event]) -> 
     for name, values in beside.items():
         chunks = tuple(max(1, n) for n in values.shape)
         # Files are told apart from lost ones by being there, whatever they hold.
-        group.create_array(
-            name, data=values, chunks=chunks, compressors=None, config=EVERY_CHUNK
-        )
+        group.create_array(name, data=values, chunks=chunks, compressors=None, config=EVERY_CHUNK)
     said["sums"] = {
         name: str(arrays.summed(values.reshape(-1), 0)) for name, values in beside.items()
     }

@@ -130,9 +130,7 @@ def _neurons(machine: Machine, i: int) -> Iterator[Stretch]:
         yield Stretch(f"{path}/_moved", moved, first, rows)
 
 
-def _restore_neurons(
-    machine: Machine, i: int, lo: int, hi: int, now: int, read: Read
-) -> None:
+def _restore_neurons(machine: Machine, i: int, lo: int, hi: int, now: int, read: Read) -> None:
     if i not in machine.layout.neurons:
         return
     path, sheet = f"neurons/{_name(machine, i)}", machine.layout.sheet_of(i)
