@@ -24,7 +24,13 @@ from scenarios.reading import AnyScenario, read_tree, resolve_any
 from tests.ranks.started import same_bytes
 from tests.ranks.test_bits import RUNS, few_images
 
-LAYERED = ["run.epochs=2", "run.batch_size=32", "run.evaluate_every=1", "record.weights=every", "record.activity=every"]
+LAYERED = [
+    "run.epochs=2",
+    "run.batch_size=32",
+    "run.evaluate_every=1",
+    "record.weights=every",
+    "record.activity=every",
+]
 STATES = 'record.states=[{ population="E", variables=["v"], neurons=[5, 300], every="0.5 ms" }]'
 WEIGHTS = 'record.weights=[{ projection="learning", every="4 ms" }]'
 IMAGES = ["run.epochs=2", "network.excitatory=300", "record.samples=5"]
