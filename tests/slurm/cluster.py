@@ -250,7 +250,20 @@ def stop(here: Path) -> None:
     while any(_daemons(here)):
         time.sleep(0.01)
     for group, _, _ in os.walk(MEMORY_CGROUPS / _name(here), topdown=False):
-        os.rmdir(group)
+        _remove(group)
+
+
+def _remove(group: str) -> None:
+    """Remove a cgroup; the kernel may still be at the end of what was killed in it."""
+    until = time.monotonic() + GRACE_S
+    while True:
+        try:
+            os.rmdir(group)
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
 
 
 def status(here: Path) -> str:
@@ -367,18 +380,16 @@ def _asked(here: Path, *command: str) -> str:
 def _daemons(here: Path) -> Iterator[int]:
     for process in _living():
         words = _command(process)
-        if Path(words[0]).name in DAEMONS and any(f"{here}/" in word for word in words):
-            yield process
-        elif _has(process, f"SLURM_CONF={here}/slurm.conf", beside="slurmscriptd"):
+        told = Path(words[0]).name in DAEMONS and any(f"{here}/" in word for word in words)
+        if told or _has(process, f"SLURM_CONF={here}/slurm.conf", beside="slurmscriptd"):
             yield process
 
 
 def _jobs(here: Path) -> Iterator[int]:
     """Yield the processes of jobs, and the one that Slurm has beside each."""
     for process in _living():
-        if _has(process, f"SLURM_CLUSTER_NAME={_name(here)}"):
-            yield process
-        elif _has(process, f"SLURM_CONF={here}/slurm.conf", beside="slurmstepd"):
+        told = _has(process, f"SLURM_CLUSTER_NAME={_name(here)}")
+        if told or _has(process, f"SLURM_CONF={here}/slurm.conf", beside="slurmstepd"):
             yield process
 
 
