@@ -32,6 +32,7 @@ from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "munge", "libpmix2")
 DAEMONS = ("munged", "slurmctld", "slurmd")
+BESIDE = ("slurmstepd", "srun", "salloc", "sbatch")
 PROGRAMS = (*DAEMONS, "sbatch", "scontrol", "sinfo", "srun")
 
 CPUS, MEMORY_MB = 4, 4000
@@ -386,14 +387,14 @@ def _daemons(here: Path) -> Iterator[int]:
 
 
 def _jobs(here: Path) -> Iterator[int]:
-    """Yield the processes of jobs, and the one that Slurm has beside each."""
+    """Yield the processes of jobs, that which Slurm has beside each, and commands that wait."""
     for process in _living():
         told = _has(process, f"SLURM_CLUSTER_NAME={_name(here)}")
-        if told or _has(process, f"SLURM_CONF={here}/slurm.conf", beside="slurmstepd"):
+        if told or _has(process, f"SLURM_CONF={here}/slurm.conf", beside=BESIDE):
             yield process
 
 
-def _has(process: int, variable: str, beside: str = "") -> bool:
+def _has(process: int, variable: str, beside: str | tuple[str, ...] = "") -> bool:
     """Return whether a process was given a variable, and has a name that begins so."""
     named = _read(process, "comm").startswith(beside)
     return named and variable in _read(process, "environ").split("\0")
