@@ -75,6 +75,8 @@ def to_be_launched(asked: int | None) -> bool:
                 "alone; start it by srun, or give --ranks"
             )
         return asked is not None and asked > 1
+    if asked is not None and asked > 1 and promise.size == 1 and promise.launcher == "srun":
+        return True  # of a shell on a node, which srun has started
     if asked is not None and asked != promise.size:
         raise BiosimError(
             f"got --ranks {asked} where {promise.launcher} has started {promise.size}; leave "

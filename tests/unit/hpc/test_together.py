@@ -69,6 +69,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         (BATCH, 1, False),
         (BATCH, 4, True),
         ({"SLURM_NTASKS": "1"}, None, False),
+        # A shell on a node, which srun has started.
+        (SRUN | {"SLURM_NTASKS": "1"}, 4, True),
+        (SRUN | {"SLURM_NTASKS": "1"}, 1, False),
     ],
 )
 def test_ranks_are_launched_that_are_not_there(
