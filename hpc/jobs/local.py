@@ -70,10 +70,8 @@ def submit(
             if supervisor(out) is None:
                 _settle(out, known)
             first = max((job.number for job in known), default=-1) + 1
-            where = {job.index: job.directory for job in reversed(known)}
             jobs = [
-                _job(out, submission, index, f"local-{first + n}", where.get(index, os.getcwd()))
-                for n, index in enumerate(wanted)
+                _job(out, submission, index, f"local-{first + n}") for n, index in enumerate(wanted)
             ]
             append_jobs(out, {job.index: [job.job] for job in jobs})
             for job in jobs:
@@ -131,7 +129,7 @@ def _fitting(submission: Submission) -> int:
     return max(1, cores // (int(told.get("ranks", 1)) * int(told.get("threads", 1))))
 
 
-def _job(out: Path, submission: Submission, index: int, name: str, directory: str) -> LocalJob:
+def _job(out: Path, submission: Submission, index: int, name: str) -> LocalJob:
     told = submission.resources
     ranks, threads = int(told.get("ranks", 1)), int(told.get("threads", 1))
     work = ["hpc.submission.work", str(out), str(index)]
@@ -141,7 +139,7 @@ def _job(out: Path, submission: Submission, index: int, name: str, directory: st
         job=name,
         index=index,
         command=[sys.executable, "-P", "-m", *work],
-        directory=directory,
+        directory=str(out),
         time_s=told.get("time_s"),
         warning_s=float(told.get("warning_s", 60)),
         grace_s=float(told.get("grace_s", 30)),
