@@ -99,9 +99,8 @@ def test_a_machine_without_slurm_is_said(fake: Fake) -> None:
 def test_a_controller_that_is_down_is_said_in_its_own_words(fake: Fake) -> None:
     fake("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     found, note = states(["7"])
-    assert (found, note) == (
-        {}, "Slurm does not tell of jobs: slurm_load_jobs error: Unable to contact slurm controller",
-    )  # fmt: skip
+    assert found == {}
+    assert note.startswith("Slurm does not tell of jobs: slurm_load_jobs error: Unable to contact")
 
 
 def test_a_controller_that_does_not_answer_is_given_up(
