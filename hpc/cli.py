@@ -19,7 +19,7 @@ import scenarios
 from biosim.errors import BiosimError, OutputError, ScenarioError
 from biosim.ranks import StoppedError
 from biosim.traces import open_run
-from hpc.cli_jobs import submit
+from hpc.cli_jobs import submit, work
 from hpc.cli_traces import traces
 from hpc.compare import compare as compare_all
 from hpc.compare import plan as plan_comparison
@@ -67,6 +67,7 @@ app = typer.Typer(
 )
 app.add_typer(traces, name="traces")
 app.command()(submit)
+app.command(hidden=True)(work)
 
 ScenarioName = Annotated[str, typer.Argument(help="a built-in scenario, or a .toml or .yaml file")]
 Overrides = Annotated[

@@ -12,6 +12,7 @@ from hpc.submission.site import SubmissionError, options_of, read_site, settled,
 from hpc.submission.submit import scripts
 from hpc.submission.submit import submit as submit_all
 from hpc.submission.templates import SUBMITTED_BY, path
+from hpc.submission.work import work as work_on
 from hpc.together import check_alone
 from scenarios.reading import read_tree
 
@@ -106,6 +107,18 @@ def submit(
     typer.echo(f"see biosim status {shown}")
 
 
+def work(
+    out: Annotated[Path, typer.Argument(help="directory of a submission")],
+    index: Annotated[int, typer.Argument(help="of the entry", min=0)],
+) -> None:
+    """Do what a job does: go on with one entry of a submission.
+
+    Example: biosim work runs/digits-jobs 0
+    """
+    raise typer.Exit(work_on(out.absolute(), index))
+
+
 def _say_local(found: Prepared) -> None:
+    ranks = "1 rank" if found.job.ranks == 1 else f"{found.job.ranks} ranks"
     for run in found.runs:
-        typer.echo(f"{run.name}: on this machine, {found.job.ranks} ranks")
+        typer.echo(f"{run.name}: {ranks} on this machine")

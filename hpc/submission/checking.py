@@ -49,6 +49,13 @@ def variants(runs: Iterable[PlannedRun]) -> list[AnyScenario]:
     return found
 
 
+def without_device(scenario: AnyScenario) -> AnyScenario:
+    """Return a scenario that can be checked here: a machine that submits may have no GPU."""
+    if getattr(scenario.run, "device", "cpu") == "cpu":
+        return scenario
+    return scenario.model_copy(update={"run": scenario.run.model_copy(update={"device": "cpu"})})
+
+
 def check_runs(scenarios: Iterable[AnyScenario], ranks: int, out: Path) -> None:
     """Check that scenarios can be run: their data, their networks, and the ranks they are to have.
 

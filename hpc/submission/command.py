@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import hpc
 from hpc.submission.amounts import seconds
@@ -45,8 +45,8 @@ def mpiexec(job: Description) -> str:
     if job.by_srun:
         return f"mpiexec -n {job.ranks}"
     name, *options = job.launcher
-    beside = Path(sys.executable).with_name(name)
-    if PurePath(name).name == name and beside.exists() and not (job.modules or job.container):
+    beside = Path(sys.executable).parent / name
+    if beside.exists() and not (job.modules or job.container):
         name = str(beside)  # the one of the MPI library that this Python has
     return shlex.join([name, "-n", str(job.ranks), *options])
 

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc.submission.checking import check_out, check_runs, unused_gpus, variants
+from hpc.submission.checking import (
+    check_out,
+    check_runs,
+    unused_gpus,
+    variants,
+    without_device,
+)
 from hpc.submission.description import Description, Scheduler
 from hpc.submission.entries import PlannedRun, planned, sweep
 from hpc.submission.proposal import proposed
@@ -81,7 +87,8 @@ def prepared(wanted: Wanted, known: Settled, out: Path | None, dry_run: bool) ->
         check_there()
     directory = (out or Path("runs") / f"{runs[0].scenario.name}-jobs").absolute()
     check_out(directory)
-    scenarios = variants(runs)
+    asked = variants(runs)
+    scenarios = [without_device(each) for each in asked]
     known = known.proposed(
         {"cpus_per_task": max(each.run.threads for each in scenarios)}, "run.threads"
     )
@@ -91,7 +98,7 @@ def prepared(wanted: Wanted, known: Settled, out: Path | None, dry_run: bool) ->
         known, said = proposed(known, scenarios, scheduler, wanted.chain)
     known.check_limits()
     job = known.description
-    if (line := unused_gpus(scenarios, job.gpus_per_node)) is not None:
+    if (line := unused_gpus(asked, job.gpus_per_node)) is not None:
         said.append(line)
     runs = [run.with_threads(job.cpus_per_task or 1) for run in runs]
     return Prepared(directory, runs, job, scheduler, wanted.chain, said)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import biosim
+from hpc.jobs.local import submit as submit_locally
 from hpc.jobs.record import ENTRIES, LOGS, Entry, Submission, append_jobs, load, save
 from hpc.output import make
 from hpc.provenance import now
@@ -125,7 +126,7 @@ def _start(
     if scheduler == "slurm":
         _chained(out, name, job, entries, chain)
     elif scheduler == "local":
-        _local()(out, job.at_once)
+        submit_locally(out, job.at_once, entries)
     else:
         text = templates.script(scheduler, out, name, job, entries)
         templates.path(out, scheduler).write_text(text, encoding="utf-8")
@@ -150,12 +151,6 @@ def _chained(out: Path, name: str, job: Description, entries: Sequence[int], cha
         if numbers:
             slurm.cancel(numbers)
         raise
-
-
-def _local() -> Callable[[Path, int | None], None]:
-    from hpc.jobs.local import submit as submit_locally  # it is asked for on laptops only
-
-    return submit_locally
 
 
 @contextmanager

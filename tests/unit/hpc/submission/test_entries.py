@@ -58,9 +58,7 @@ def test_a_rule_without_the_swept_key_runs_once() -> None:
 
 
 def test_spiking_networks_have_seeds_and_sweeps() -> None:
-    runs = planned(
-        read_tree("cuba"), [], sweeps=[sweep('run.duration="10 ms",20 ms')], seeds=2
-    )
+    runs = planned(read_tree("cuba"), [], sweeps=[sweep('run.duration="10 ms",20 ms')], seeds=2)
     assert names(runs) == [
         "run.duration=10_ms/seed-0", "run.duration=10_ms/seed-1",
         "run.duration=20_ms/seed-0", "run.duration=20_ms/seed-1",

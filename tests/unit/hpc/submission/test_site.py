@@ -112,13 +112,11 @@ def test_the_site_file_is_looked_for_where_it_is_said_to_be(tmp_path: Path) -> N
 
 
 def test_what_a_partition_does_not_allow_is_refused(tmp_path: Path) -> None:
-    path = written(
-        tmp_path, "partition = 'cpu'\n[partitions.cpu]\nmax_time = '2 h'\nmax_nodes = 2"
-    )
+    path = written(tmp_path, "partition = 'cpu'\n[partitions.cpu]\nmax_time = '2 h'\nmax_nodes = 2")
     site = read_site(path)
     settled(site, path, {"time": "2 h", "nodes": 2}, None).check_limits()
     settled(site, path, {"time": "9 h", "partition": "other"}, None).check_limits()
-    with pytest.raises(SubmissionError, match="time is 3 h .* partition cpu allows 2 h"):
+    with pytest.raises(SubmissionError, match=r"time is 3 h .* partition cpu allows 2 h"):
         settled(site, path, {"time": "3 h"}, None).check_limits()
     with pytest.raises(SubmissionError, match="nodes is 3 and partition cpu allows 2"):
         settled(site, path, {"nodes": 3}, None).check_limits()
