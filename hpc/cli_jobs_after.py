@@ -147,19 +147,6 @@ def fetch_results(
     typer.echo(f"{found.complete} of {total} runs are complete; results in {found.directory}")
 
 
-def work(
-    out: Submitted,
-    index: Annotated[int, typer.Argument(help="of the entry")],
-) -> None:
-    """Run an entry of a submission, as its job does.
-
-    Example: biosim work runs/sweep 0
-    """
-    from hpc.submission.work import work as worked
-
-    raise typer.Exit(worked(out.absolute(), index))
-
-
 def _asked_for(entry: Entry, name: str | None) -> str:
     return name if name in entry.jobs else entry.jobs[-1]
 
