@@ -214,7 +214,7 @@ def _by_itself(
         return "failed", progress.error
     if progress.status == "interrupted":
         return "time limit", f"it was warned and has stored where it stands; {GO_ON}"
-    if progress.status == "stopped":
+    if progress.status == "stopped" and not (job and job.reason):
         return "cancelled", f"it was asked to end; {GO_ON}"
     if unsure and not progress.status:
         return UNKNOWN, "its run has written nothing"
