@@ -111,4 +111,4 @@ def _list(where: Path, found: SubmissionStatus) -> None:
 
 def _line(each: EntryStatus) -> str:
     why = f": {each.why}" if each.why else ""
-    return f"{each.entry.name} is {each.state}{why}"
+    return f"{each.entry.name}: {each.state}{why}"
