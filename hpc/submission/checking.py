@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from hpc.jobs.record import SUBMISSION
 from hpc.output import check_free
 from hpc.stored import check_start
 from hpc.submission.entries import PlannedRun
@@ -31,6 +32,12 @@ def check_out(out: Path) -> None:
         raise SubmissionError(
             f"--out: got {str(out)!r}; expected a path without %, $, quotes and backslashes, which "
             "schedulers read as their own"
+        )
+    if out.is_dir() and any(out.iterdir()):
+        submitted = (out / SUBMISSION).is_file()
+        raise SubmissionError(
+            f"{out} exists; choose another --out"
+            + (f", or see biosim status {out}" if submitted else "")
         )
     check_free(out, False)
 

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,14 @@ SCRIPTS = "scripts"
 LIMIT_S = 60
 """After which sbatch is given up: with all nodes down it waits for ever."""
 
+NEVER = re.compile(
+    r"Partition(Config|NodeLimit|TimeLimit)|BadConstraints|Invalid(Account|QOS)|\w+PerJobLimit"
+)
+"""Reasons of a job that waits, which time alone does not mend."""
+
+UNDECIDED, LOOKED_S = "None", 2.0
+"""The reason of a job that the scheduler has not looked at, and how long that is awaited."""
+
 AFTER = f"""\
 code=$?
 if [ "$code" -eq {INTERRUPTED} ]; then
@@ -45,7 +55,7 @@ FORWARDED = """\
 job=$!
 trap 'kill -USR1 $job' USR1
 trap 'kill -USR2 $job' USR2
-trap 'kill -TERM $job' TERM
+trap : TERM
 wait $job; code=$?
 while kill -0 $job 2>/dev/null; do wait $job; code=$?; done"""
 
@@ -176,6 +186,26 @@ def check_there() -> None:
         )
 
 
+def hopeless(number: str) -> str | None:
+    """Return why a job that Slurm has taken will never start, in Slurm's word; None if it may."""
+    until = time.monotonic() + LOOKED_S
+    while time.monotonic() < until:
+        try:
+            asked = ["squeue", "--noheader", "--states=PENDING", "--format=%r", f"--jobs={number}"]
+            done = subprocess.run(
+                asked, capture_output=True, text=True, timeout=LIMIT_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        reason = done.stdout.split("\n")[0].strip()
+        if NEVER.fullmatch(reason):
+            return reason
+        if reason != UNDECIDED:
+            return None
+        time.sleep(0.25)
+    return None
+
+
 def cancel(jobs: Sequence[str]) -> None:
     """Cancel jobs, as well as it goes."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
@@ -189,5 +219,8 @@ def _refusal(problem: FailedJobError) -> str:
             f"sbatch did not answer in {LIMIT_S} s: the controller is down, or no node is up; see "
             "sinfo, and squeue --me for a job that came to be all the same"
         )
-    said = str(problem).strip().replace("sbatch: error: ", "")
+    lines = [
+        line.removeprefix("sbatch: ").removeprefix("error: ") for line in str(problem).split("\n")
+    ]
+    said = "; ".join(line.strip() for line in lines if line.strip())
     return f"Slurm refuses the job: {said or f'sbatch ended with {cause}'}"

@@ -139,6 +139,11 @@ def _chained(out: Path, name: str, job: Description, entries: Sequence[int], cha
         for link in range(chain):
             after = numbers[-1] if numbers else None
             numbers.append(slurm.Sbatch(out, name, job, entries, link, after, chain > 1).give())
+            if link == 0 and (reason := slurm.hopeless(numbers[0])) is not None:
+                raise SubmissionError(
+                    f"Slurm takes the job and will never start it: {reason}; ask for what the "
+                    f"partition has, see scontrol show partition {job.partition or ''}".rstrip()
+                )
         several = len(entries) > 1
         append_jobs(
             out,

@@ -35,6 +35,10 @@ while :; do
 done
 SLURM_STEP_ID=0 SLURM_PROCID=0 SLURM_NTASKS=1 exec "$@"
 """
+SQUEUE = """\
+#!/bin/sh
+[ -e "$FAKE/reason" ] && cat "$FAKE/reason" || echo Priority
+"""
 SCANCEL = """\
 #!/bin/sh
 echo "${0##*/} $*" >> "$FAKE/calls"
@@ -116,7 +120,13 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     bin_.mkdir(parents=True)
     (place / "last").write_text("100")
     (place / "refuse_if").write_text("")
-    fakes = {"sbatch": SBATCH, "srun": SRUN, "scancel": SCANCEL, "scontrol": SCANCEL}
+    fakes = {
+        "sbatch": SBATCH,
+        "srun": SRUN,
+        "squeue": SQUEUE,
+        "scancel": SCANCEL,
+        "scontrol": SCANCEL,
+    }
     for name, text in fakes.items():
         (bin_ / name).write_text(text)
         (bin_ / name).chmod(0o755)

@@ -251,10 +251,29 @@ def test_slurms_own_words_are_passed_on_and_nothing_is_left(
     done = submit("digits", *QUICK, "-p", "x", "--out", "a/b/there")
     refused(
         done,
-        "Slurm refuses the job: invalid partition specified: x Batch job submission failed: "
+        "Slurm refuses the job: invalid partition specified: x; Batch job submission failed: "
         "Invalid partition name specified",
     )
     assert submit.files == set()
+
+
+def test_a_job_that_slurm_takes_and_would_never_start_is_taken_back(
+    submit: Command, cluster: Cluster
+) -> None:
+    (cluster.place / "reason").write_text("PartitionTimeLimit")
+    done = submit("digits", *QUICK, "--chain", "3", "-p", "short")
+    refused(done, "Slurm takes the job and will never start it: PartitionTimeLimit; ask for what")
+    assert cluster.calls[1:] == ["scancel 101"]
+    assert submit.files == set()
+    (cluster.place / "reason").write_text("Resources")
+    assert submit("digits", *QUICK).code == 0
+
+
+def test_a_directory_of_a_submission_is_not_written_over(submit: Command) -> None:
+    submit("digits", *QUICK, "--out", "there")
+    refused(
+        submit("digits", *QUICK, "--out", "there"), "there exists; choose another --out, or see"
+    )
 
 
 def test_a_directory_that_was_there_stays(submit: Command, cluster: Cluster) -> None:
