@@ -7,7 +7,7 @@ from pathlib import Path
 
 from biosim.errors import BiosimError
 from hpc.jobs import local, slurm
-from hpc.jobs.record import chosen
+from hpc.jobs.record import chosen, note_cancelled
 from hpc.jobs.status import narrowed, status
 
 
@@ -46,4 +46,6 @@ def cancel(out: Path, names: Sequence[str] = ()) -> list[str]:
         local.cancel(out, [job.job for job in jobs])
     elif jobs:
         slurm.cancel(jobs)
+    if jobs:
+        note_cancelled(out, {job.job for job in jobs})
     return lines

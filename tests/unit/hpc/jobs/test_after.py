@@ -64,6 +64,8 @@ def test_all_jobs_of_an_entry_are_cancelled_and_those_that_ended_are_said(
         "frozen/seed-3: complete, there is nothing to cancel",
     ]
     assert asked.cancelled == ["7_0", "7_2", "8_2"]
+    noted = [entry.cancelled for entry in load(out).entries]
+    assert noted == [("7_0",), (), ("7_2", "8_2"), ()]
 
 
 def test_only_the_entries_that_are_named_are_cancelled(out: Path, asked: Asked) -> None:

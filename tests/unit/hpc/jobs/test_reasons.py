@@ -31,7 +31,12 @@ ROOM = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-05T10:00:04 DUE 
         (JobState("7", "OUT_OF_MEMORY", signal=125), [], "out of memory", "more memory than was"),
         (JobState("7", "FAILED", 1), [ALLOCATION], "out of memory", "Unable to allocate 74.5 GiB"),
         (JobState("7", "FAILED", 1), [*TRACEBACK[:-2], CUDA], "out of memory", "CUDA out of memo"),
-        (JobState("7", "FAILED", 137), [OOM_KILL], "out of memory", "Detected 1 oom_kill event"),
+        (
+            JobState("7", "FAILED", 137),
+            [OOM_KILL],
+            "out of memory",
+            "more memory than was asked for",
+        ),
         (JobState("7", "FAILED", signal=9), [], "failed", "SIGKILL, likely because the machine"),
         (JobState("7", "FAILED", 137), ["biosim: so far"], "failed", "likely because the machine"),
         (JobState("7", "TIMEOUT"), TRACEBACK, "time limit", "goes on from its last checkpoint"),
@@ -71,6 +76,14 @@ def test_each_end_is_explained(state: JobState, said: list[str], how: str, why: 
 
 def test_what_an_earlier_attempt_wrote_does_not_explain_a_failure() -> None:
     assert outcome(JobState("7", "FAILED", 1), [LIMIT, *TRACEBACK])[0] == "failed"
+
+
+def test_the_memory_that_was_asked_for_is_said() -> None:
+    for state, said in (
+        (JobState("7", "OUT_OF_MEMORY"), []),
+        (JobState("7", "FAILED"), [OOM_KILL]),
+    ):
+        assert "than the 4 GiB that were asked for" in outcome(state, said, "4 GiB")[1]
 
 
 def test_the_word_memory_alone_is_no_lack_of_it() -> None:

@@ -12,7 +12,7 @@ import pytest
 from biosim.errors import OutputError
 from biosim.processes import this_process
 from hpc.jobs import local, slurm
-from hpc.jobs.record import append_jobs, load, save
+from hpc.jobs.record import append_jobs, load, note_cancelled, save
 from hpc.jobs.state import GONE, JobState
 from hpc.jobs.status import EntryStatus, SubmissionStatus, narrowed, status, submissions
 from hpc.jobs.status_table import duration, status_text
@@ -154,6 +154,17 @@ def test_jobs_that_slurm_has_forgotten_are_judged_by_what_they_wrote(
     assert found == [
         "failed", "time limit", "cancelled", "gone", "running", "time limit", "not submitted",
     ]  # fmt: skip
+
+
+def test_a_job_that_was_cancelled_before_it_began_is_not_gone(
+    tmp_path: Path, slurm_says: Slurm
+) -> None:
+    submitted(tmp_path)
+    slurm_says(JobState("7_1", "CANCELLED", signal=15, begin="a"), JobState("7_2", "RUNNING"))
+    note_cancelled(tmp_path, ["7_0", "7_1", "7_2"])
+    found = entries(tmp_path)
+    assert [each.state for each in found] == ["cancelled", "cancelled", "running"]
+    assert "it was cancelled by biosim cancel;" in found[0].why
 
 
 def test_where_slurm_cannot_be_asked_nothing_is_taken_for_dead(
