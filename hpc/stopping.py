@@ -15,12 +15,16 @@ from types import FrameType
 
 from biosim.contracts import Ranks
 from biosim.events import STOP, Event, Tick
+from biosim.ranks import StoppedError
 from hpc.rank_times import RankTimes
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 STOPPED = 143
 """Exit code of a run that was asked to end, as the shell has it for SIGTERM."""
+
+INTERRUPTED = 75
+"""Exit code of a run that was warned and is to be continued."""
 
 LAUNCHER = "BIOSIM_LAUNCHER"
 """Variable with the number of the process that has started the ranks on this machine."""
@@ -31,6 +35,10 @@ LOOKED_EVERY_S = 1.0
 Handler = Callable[[int, FrameType | None], object]
 
 _asked = threading.Event()
+
+
+class Interrupted(StoppedError):
+    """A warning came: the run has a checkpoint and is to be continued."""
 
 
 @contextmanager
