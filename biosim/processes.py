@@ -19,7 +19,12 @@ BEAT_S = 5.0
 
 def this_process() -> dict[str, Any]:
     """Return what tells this process from every other one."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid())}
+    return process_of(os.getpid())
+
+
+def process_of(pid: int) -> dict[str, Any]:
+    """Return what tells a process of this machine from every other one."""
+    return {"host": socket.gethostname(), "pid": pid, "began": _began(pid)}
 
 
 def lives(process: Mapping[str, Any], sign: Path) -> bool:

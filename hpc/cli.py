@@ -19,6 +19,8 @@ import rules
 import scenarios
 from biosim.errors import BiosimError, OutputError, ScenarioError
 from biosim.ranks import StoppedError
+from hpc.cli_jobs import submit, work
+from hpc.cli_jobs_after import cancel, fetch_results, logs, resubmit, status
 from hpc.cli_run import Out, Overrides, Overwrite, ScenarioName
 from hpc.cli_traces import traces
 from hpc.compare import compare as compare_all
@@ -65,6 +67,10 @@ app = typer.Typer(
 )
 app.add_typer(traces, name="traces")
 app.command()(cli_run.run)
+for _command in (submit, status, logs, cancel, resubmit):
+    app.command()(_command)
+app.command("fetch-results")(fetch_results)
+app.command(hidden=True)(work)
 
 
 def _version(asked: bool) -> None:

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from biosim.errors import ScenarioError
 from biosim.network import Network
-from biosim.spiking.description import Sparse
-from hpc.calibration import exchange_speed, layer_speed, spike_speed
-from hpc.plan_layers import LayerPlan, Minibatch, planned
+from hpc.calibration import exchange_speed
+from hpc.needs import measured_layers, slowest_s, spike_planner
+from hpc.plan_layers import LayerPlan
 from hpc.plan_spiking import SpikePlan, SpikePlanner, SpikeShare
 from scenarios.data import Dataset
 from scenarios.disk import kept, room, size_text
@@ -66,20 +66,9 @@ def _layers_text(scenario: Scenario, ranks: int) -> str:
     dataset = scenario.data.load()
     network = scenario.wire(dataset)
     run, place = scenario.run, scenario.place
-    replicas = place.replicas_on(ranks)
+    measured = measured_layers(scenario, network, ranks)
+    found, alone, speed = measured.found, measured.alone, measured.speed
     period = None if run.period == "exact" else run.period
-    number_bytes = 4 if run.dtype == "float32" else 8
-    minibatch = Minibatch(run.batch_size, number_bytes, period, place.parts)
-    largest = max(network.populations[1:-1], key=lambda population: population.size)
-    speed = layer_speed(
-        run.batch_size // place.parts,
-        network.populations[0].size,
-        largest.size,
-        run.dtype == "float64",
-    )
-    exchange = exchange_speed()
-    found = planned(network, ranks, minibatch, speed, exchange, replicas)
-    alone = planned(network, 1, minibatch, speed, exchange)
     added: list[Column] = []
     directions = ""
     if place.parts > 1:
@@ -128,17 +117,14 @@ def _takes_line(found: LayerPlan, alone_s: float) -> str:
 
 
 def _spiking_text(scenario: SpikingScenario | ImagesScenario, ranks: int, rate_hz: float) -> str:
-    network, run = _spiking_network(scenario), scenario.run
+    network = _spiking_network(scenario)
     assert network.dt is not None
     if rate_hz * network.dt > 1.0:
         raise ScenarioError(
             f"--rate: got {rate_hz:g} with ticks of {network.dt * 1e3:g} ms; expected at most "
             f"{1 / network.dt:g} spikes a second: a neuron fires once a tick"
         )
-    speed = spike_speed(network, _mostly_learns(network))
-    planner = SpikePlanner(
-        network, run.seed, run.threads, run.dtype, rate_hz, speed, exchange_speed()
-    )
+    planner, speed = spike_planner(scenario, network, rate_hz)
     found = planner.plan(ranks)
     rates: dict[float, list[str]] = {}
     for i, rate in planner.rates_hz.items():
@@ -160,7 +146,7 @@ def _spiking_text(scenario: SpikingScenario | ImagesScenario, ranks: int, rate_h
             "",
             "In a second of biological time, but for neurons, synapses, memory and what is sent "
             "in one window.",
-            f"It takes about {_seconds(_slowest(found))} on the rank with most to do.",
+            f"It takes about {_seconds(slowest_s(found))} on the rank with most to do.",
             *_storing_lines(scenario, planner),
             "The exchange stays the smaller part on any number of ranks."
             if larger is None
@@ -205,19 +191,6 @@ def _free() -> str:
     return size_text(room(Path()))
 
 
-def _mostly_learns(network: Network) -> bool:
-    learning = others = 0.0
-    for projection in network.projections:
-        if isinstance(projection.weights, Sparse):
-            sizes = network.size(projection.source), network.size(projection.target)
-            synapses = projection.weights.wiring.synapses(*sizes)
-            if projection.weights.synapse is None:
-                others += synapses
-            else:
-                learning += synapses
-    return learning > others
-
-
 def _windows_line(found: SpikePlan, dt: float) -> str:
     if found.ranks == 1:
         return "one rank exchanges nothing"
@@ -248,10 +221,6 @@ def _spiking_columns(found: SpikePlan) -> list[Column]:
         ("compute", of(lambda s: s.compute_s), _seconds),
         ("exchange", of(lambda s: s.exchange_s), _seconds),
     ]
-
-
-def _slowest(found: SpikePlan) -> float:
-    return float(found.column(lambda share: share.compute_s + share.exchange_s).max())
 
 
 def table(columns: Sequence[Column]) -> str:

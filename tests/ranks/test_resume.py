@@ -110,6 +110,13 @@ def result(path: Path) -> dict[str, Any]:
     return found
 
 
+def interrupted(name: str, ranks: int, folder: Path, out: Path, every: int) -> None:
+    """Run until a checkpoint that is due every so many ticks, or more often."""
+    while every:  # a tick may fall into an evaluation, after which it is too late
+        run(scenario(name, ranks, folder, f"checkpoint.ticks={every}"), out, overwrite=True)
+        every //= 2
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("resume")
@@ -129,9 +136,7 @@ def test_an_interrupted_run_stores_what_an_uninterrupted_one_stores(
     out = folder / f"{name}-{before}-{after}-{share}"
     every = max(1, int(ticks * share))
     with interrupted_at_a_checkpoint(), pytest.raises(InterruptedRunError, match="SIGUSR1"):
-        while every:  # a tick may fall into an evaluation, after which it is too late
-            run(scenario(name, before, folder, f"checkpoint.ticks={every}"), out, overwrite=True)
-            every //= 2
+        interrupted(name, before, folder, out, every)
     resume(out, [f"run.pretend_ranks={after}", "checkpoint.ticks=1000000"])
     assert same_bytes(out, expected) == []
     assert result(out) == result(expected)

@@ -1,0 +1,392 @@
+"""What is submitted: the script, the calls, the directory, and what is left after a refusal."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from biosim.errors import BiosimError
+from hpc import cli
+from hpc.jobs.record import load
+from hpc.submission import slurm
+from hpc.submission.site import SubmissionError
+from hpc.submission.submit import submit_again
+from tests.unit.hpc.submission.conftest import Cluster, flags
+
+QUICK = ["run.epochs=1", "run.batch_size=256", "network.hidden=[4]", "record.samples=3"]
+ASKED = ["--time", "1 h", "--memory", "1 GiB", "--mpi", "srun"]
+"""So that nothing is to be proposed, which takes time."""
+
+
+class Outcome:
+    """Exit code and output of one command."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+class Command:
+    """Runs `biosim submit WORDS` in this process, in an empty directory."""
+
+    def __init__(self, monkeypatch, capsys, home: Path) -> None:
+        self._monkeypatch, self._capsys, self.home = monkeypatch, capsys, home
+        home.mkdir()
+        monkeypatch.chdir(home)
+
+    def __call__(self, *words: str, asked: list[str] = ASKED) -> Outcome:
+        self._monkeypatch.setattr(sys, "argv", ["biosim", "submit", *words, *asked])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        said = self._capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    @property
+    def files(self) -> set[str]:
+        return {str(path.relative_to(self.home)) for path in self.home.rglob("*")}
+
+
+@pytest.fixture
+def submit(
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Command:
+    return Command(monkeypatch, capsys, tmp_path / "home")
+
+
+def refused(done: Outcome, said: str) -> None:
+    assert done.code == 2, done.err
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+# --- what is asked of Slurm
+
+
+def test_a_job_of_one_run_runs_to_its_end(submit: Command, cluster: Cluster) -> None:
+    done = submit("digits", *QUICK, "--out", "there")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "submitted 1 run, job 101; results will be in there\nsee biosim status there\n"
+    )
+    ended = cluster.run(101)
+    assert ended.code == 0, ended.err
+    assert "results in" in ended.out
+    run = Path("there/runs/backprop/seed-0")
+    assert json.loads((run / "progress.json").read_text())["status"] == "complete"
+    (srun,) = [call for call in cluster.calls if call.startswith("srun")]
+    assert "--output=all --error=all --cpus-per-task=1" in srun
+    assert not any(call.startswith("scontrol") for call in cluster.calls)
+
+
+def test_the_directory_holds_all_that_a_job_and_its_owner_need(
+    submit: Command, cluster: Cluster
+) -> None:
+    submit("digits", *QUICK, "--out", "there", "--rules", "frozen,noprop", "--seeds", "2")
+    assert sorted(path.name for path in Path("there").iterdir()) == [
+        ".submission.json.lock", "entries", "logs", "scripts", "submission.json",
+    ]  # fmt: skip
+    assert [path.name for path in Path("there/scripts").iterdir()] == ["101_submission.sh"]
+    submission = load(Path("there"))
+    assert [entry.jobs for entry in submission.entries] == [(f"101_{n}",) for n in range(4)]
+    assert [entry.name for entry in submission.entries][1:3] == ["frozen/seed-1", "noprop/seed-0"]
+    assert submission.cluster["directory"] == os.getcwd()
+    told = submission.resources
+    assert (told["ranks"], told["threads"], told["time_s"], told["warning_s"]) == (1, 1, 3600, 300)
+    third = json.loads(Path("there/entries/0002.json").read_text())
+    assert (third["rule"]["name"], third["run"]["epochs"]) == ("noprop", 1)
+
+
+def test_an_array_is_one_job_whose_tasks_are_the_runs(submit: Command, cluster: Cluster) -> None:
+    submit("digits", *QUICK, "--out", "there", "--array", "--seeds", "3", "--at-once", "2")
+    assert [call.split()[0] for call in cluster.calls] == ["sbatch"]
+    assert cluster.flags(101)["array"] == "0-2%2"
+    ended = cluster.run(101, task=2)
+    assert ended.code == 0, ended.err
+    assert [path.name for path in Path("there/runs/backprop").iterdir()] == ["seed-2"]
+    assert sorted(path.name for path in Path("there/logs").iterdir()) == ["101_2.err", "101_2.out"]
+
+
+def test_every_part_of_a_description_reaches_the_script(submit: Command, cluster: Cluster) -> None:
+    submit(
+        "digits", *QUICK, "--out", "there", "--nodes", "2", "--tasks-per-node", "4",
+        "--cpus-per-task", "3", "--gpus-per-node", "4", "-p", "gpu", "-A", "ours",
+        "-C", "a100|h100", "--qos", "high", "--module", "cuda/12",
+        "--module", "openmpi", "--setup", "ulimit -c 0",
+        "--lead", "2 min", "--no-requeue", "--option", "exclusive", "--option", "mail-type=END",
+        asked=["--time", "36 h", "--memory", "2 GB", "--mpi", "srun --mpi=pmix"],
+    )  # fmt: skip
+    found = cluster.flags(101)
+    there = Path("there").absolute()
+    assert found == {
+        "nodes": "2", "ntasks": "8", "ntasks-per-node": "4", "cpus-per-task": "3",
+        "gpus-per-node": "4", "partition": "gpu", "account": "ours", "constraint": "a100|h100",
+        "qos": "high", "signal": "USR1@120", "no-requeue": "", "exclusive": "",
+        "mail-type": "END", "time": "1-12:00:00", "mem": "1908M", "job-name": "digits",
+        "open-mode": "append", "output": f"{there}/logs/%j.out", "error": f"{there}/logs/%j.err",
+    }  # fmt: skip
+    lines = cluster.script(101).splitlines()
+    assert lines.index("module load cuda/12 openmpi || exit 2") < lines.index("ulimit -c 0")
+    (srun,) = [shlex.split(line) for line in lines if line.startswith("srun")]
+    assert ["--cpus-per-task=3", "--mpi=pmix", sys.executable] == srun[
+        srun.index("--error=all") + 1 :
+    ][:3]
+    assert "scontrol" not in cluster.script(101)
+    assert json.loads(Path("there/entries/0000.json").read_text())["run"]["threads"] == 3
+
+
+def test_a_warned_job_asks_to_be_run_again_by_its_own_number(
+    submit: Command, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    warned = tmp_path / "warned"
+    warned.write_text("#!/bin/sh\nexit 75\n")
+    warned.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(warned))
+    submit("digits", *QUICK, "--out", "one")
+    submit("digits", *QUICK, "--out", "two", "--seeds", "2")
+    assert cluster.run(101).code == 75
+    assert cluster.run(102, task=1).code == 75
+    asked = [call for call in cluster.calls if call.startswith("scontrol")]
+    assert asked == ["scontrol requeue 101", "scontrol requeue 102_1"]
+    warned.write_text("#!/bin/sh\nexit 143\n")  # cancelled: it is not to rise again
+    assert cluster.run(101).code == 143
+    assert len([call for call in cluster.calls if call.startswith("scontrol")]) == 2
+
+
+def test_a_chain_is_jobs_that_each_follow_the_last(submit: Command, cluster: Cluster) -> None:
+    done = submit("digits", *QUICK, "--out", "there", "--seeds", "2", "--chain", "3")
+    assert "submitted 2 runs, job 101, 102, 103" in done.out
+    assert "dependency" not in cluster.flags(101)
+    assert cluster.flags(102)["dependency"] == "afterany:101"
+    assert cluster.flags(103)["dependency"] == "afterany:102"
+    for number in (101, 102, 103):
+        assert "scontrol" not in cluster.script(number)
+        assert "requeue" in cluster.flags(number)  # by Slurm: after a node was lost
+    assert load(Path("there")).entries[1].jobs == ("101_1", "102_1", "103_1")
+
+
+def test_mpiexec_is_started_by_the_script_and_hears_of_signals(
+    submit: Command, cluster: Cluster, tmp_path: Path
+) -> None:
+    mpiexec = tmp_path / "fake" / "bin" / "mpiexec"
+    mpiexec.write_text('#!/bin/sh\necho "mpiexec $*" >> "$FAKE/calls"\nexit 3\n')
+    mpiexec.chmod(0o755)
+    asked = ["--time", "1 h", "--memory", "1 GiB", "--mpi", f"{mpiexec} --bind-to core"]
+    submit("digits", *QUICK, "--out", "there", "--tasks", "4", asked=asked)
+    assert cluster.flags(101)["signal"] == "B:USR1@300"
+    assert cluster.run(101).code == 3
+    (call,) = [call for call in cluster.calls if call.startswith("mpiexec")]
+    assert call.startswith(f"mpiexec -n 4 --bind-to core {sys.executable} -u -P -m hpc.submission")
+    assert not any(call.startswith("srun") for call in cluster.calls)
+
+
+def test_a_container_stands_in_front_of_the_program(submit: Command, cluster: Cluster) -> None:
+    done = submit(
+        "digits", *QUICK, "run.device=cuda", "--gpus-per-node", "1", "--container", "biosim.sif",
+        "--dry-run", "--out", "there",
+    )  # fmt: skip
+    there = Path("there").absolute()
+    assert (
+        f"apptainer exec --nv --bind {there}:{there} biosim.sif python3 -u -P -m "
+        f"hpc.submission.work {there} 0"
+    ) in done.out
+    assert "PYTHONPATH" not in done.out
+    plain = submit("digits", *QUICK, "--container", "biosim.sif", "--dry-run")
+    assert "apptainer exec --bind" in plain.out
+
+
+def test_a_dry_run_prints_the_script_and_writes_nothing(submit: Command, cluster: Cluster) -> None:
+    done = submit("digits", *QUICK, "--dry-run", "--seeds", "2", "--chain", "2", "--out", "there")
+    assert (done.code, submit.files, cluster.calls) == (0, set(), [])
+    first, second = done.out.split("#!/bin/bash\n")[1:]
+    assert flags(first)["array"] == flags(second)["array"] == "0-1%2"
+    assert flags(second)["dependency"] == "afterany:THE_JOB_BEFORE"
+    submit("digits", *QUICK, "--seeds", "2", "--chain", "2", "--out", "there")
+    assert cluster.script(101) == "#!/bin/bash\n" + first.rstrip("\n") + "\n"
+
+
+def test_a_dry_run_needs_no_slurm(submit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "#SBATCH --nodes=1" in submit("digits", *QUICK, "--dry-run").out
+
+
+def test_resubmitted_entries_get_new_jobs(submit: Command, cluster: Cluster) -> None:
+    submit("digits", *QUICK, "--out", "there", "--seeds", "4")
+    submit_again(Path("there"), [1, 3])
+    submit_again(Path("there"), [3])
+    assert [entry.jobs for entry in load(Path("there")).entries] == [
+        ("101_0",), ("101_1", "102_0"), ("101_2",), ("101_3", "102_1", "103"),
+    ]  # fmt: skip
+    assert cluster.run(102, task=1).code == 0
+    assert [path.name for path in Path("there/runs/backprop").iterdir()] == ["seed-3"]
+    before = cluster.flags(101)
+    assert {**cluster.flags(102), "array": ""} == {**before, "array": ""}
+
+
+# --- what is refused
+
+
+def test_without_slurm_a_line_says_what_else_there_is(
+    submit: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    refused(submit("digits", *QUICK), "no Slurm on this machine: sbatch is not on the path")
+    assert submit.files == set()
+
+
+def test_slurms_own_words_are_passed_on_and_nothing_is_left(
+    submit: Command, cluster: Cluster
+) -> None:
+    cluster.refuse("sbatch: error: invalid partition specified: x\nsbatch: error: Batch job "
+                   "submission failed: Invalid partition name specified\n")  # fmt: skip
+    done = submit("digits", *QUICK, "-p", "x", "--out", "a/b/there")
+    refused(
+        done,
+        "Slurm refuses the job: invalid partition specified: x; Batch job submission failed: "
+        "Invalid partition name specified",
+    )
+    assert submit.files == set()
+
+
+def test_a_job_that_slurm_takes_and_would_never_start_is_taken_back(
+    submit: Command, cluster: Cluster
+) -> None:
+    (cluster.place / "reason").write_text("PartitionTimeLimit")
+    done = submit("digits", *QUICK, "--chain", "3", "-p", "short")
+    refused(done, "Slurm takes the job and will never start it: PartitionTimeLimit; ask for what")
+    assert cluster.calls[1:] == ["scancel 101"]
+    assert submit.files == set()
+    (cluster.place / "reason").write_text("Resources")
+    assert submit("digits", *QUICK).code == 0
+
+
+def test_a_directory_of_a_submission_is_not_written_over(submit: Command) -> None:
+    submit("digits", *QUICK, "--out", "there")
+    refused(
+        submit("digits", *QUICK, "--out", "there"), "there exists; choose another --out, or see"
+    )
+
+
+def test_a_directory_that_was_there_stays(submit: Command, cluster: Cluster) -> None:
+    cluster.refuse("no")
+    Path("there").mkdir()
+    refused(submit("digits", *QUICK, "--out", "there"), "Slurm refuses the job: no")
+    assert submit.files == {"there"}
+
+
+def test_a_chain_that_breaks_off_is_cancelled(submit: Command, cluster: Cluster) -> None:
+    cluster.refuse("too many", "afterany:102")
+    refused(submit("digits", *QUICK, "--chain", "4"), "Slurm refuses the job: too many")
+    assert cluster.calls[-1] == "scancel 101 102"
+    assert submit.files == set()
+
+
+def test_a_slurm_that_does_not_answer_is_given_up(
+    submit: Command, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "LIMIT_S", 1)
+    (cluster.place / "silent").touch()
+    refused(submit("digits", *QUICK), "sbatch did not answer in 1 s")
+    assert submit.files == set()
+
+
+def test_an_answer_without_a_number_is_refused(submit: Command, cluster: Cluster) -> None:
+    (cluster.place / "bin" / "sbatch").write_text("#!/bin/sh\necho welcome\n")
+    refused(submit("digits", *QUICK), "sbatch gave no number of a job")
+    assert submit.files == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["digits", "run.epochs=0"], "run.epochs: got 0"),
+        (["digits", "data.file=none.npz"], "none.npz"),
+        (["digits", "place.replicas=2", "place.parts=2", "--tasks", "3"], "there are 3 ranks"),
+        (["digits", "run.pretend_ranks=2", "--tasks", "2"], "run.pretend_ranks is 2 and the job"),
+        (["digits", "run.start_from=none"], "none"),
+        (["hidden_pattern", "--tasks", "2"], "a task, which runs on one rank, and the job has 2"),
+        (["digits", "--array"], "--array: one run is asked for; expected several, by --seeds"),
+        (["digits", "--tasks", "2", "--nodes", "3"], "tasks is 2 and nodes is 3"),
+        (["digits", "--lead", "50 min"], "lead is 50 min and time is 1 h"),
+        (["digits", "--lead", "50"], "lead: got '50'; expected a time with its unit"),
+        (["digits", "--out", "50%"], "expected a path without %"),
+        (["digits", "--out", "full"], "full exists; choose another --out"),
+        (["digits", "--out", "/proc/there"], "cannot be"),
+        (["digits", "--site", "none.toml"], "no site file none.toml"),
+        (["digits", "--scheduler", "sge"], "--scheduler: got 'sge'"),
+        (["digits", "--scheduler", "local", "--chain", "2"], "have no time limit to outlast"),
+        (["digits", "--scheduler", "pbs", "--chain", "2"], "qsub -W depend=afterany:JOB"),
+        (["digits", "--scheduler", "lsf", "--chain", "2"], "bsub -w 'ended(JOB)'"),
+        ([], "no scenario; expected biosim submit SCENARIO"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(
+    submit: Command, cluster: Cluster, words: list[str], said: str
+) -> None:
+    Path("full").mkdir()
+    Path("full/mine.txt").touch()
+    refused(submit(*words), said)
+    assert (submit.files, cluster.calls) == ({"full", "full/mine.txt"}, [])
+
+
+def test_a_run_that_is_too_large_for_the_disk_is_refused(
+    submit: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scenarios.disk.room", lambda out: 1000.0)
+    refused(submit("digits", *QUICK), "has room for 1.0 KiB")
+
+
+def test_gpus_and_devices_that_do_not_go_together_are_said(submit: Command) -> None:
+    assert "give run.device=cuda to use them" in submit(
+        "digits", *QUICK, "--gpus-per-node", "1", "--dry-run"
+    ).err  # fmt: skip
+    assert "give --gpus-per-node" in submit("digits", *QUICK, "run.device=cuda", "--dry-run").err
+    assert not submit("digits", *QUICK, "--dry-run").err
+
+
+# --- other schedulers
+
+
+def test_the_site_decides_where_jobs_run(submit: Command, tmp_path: Path) -> None:
+    site = tmp_path / "config" / "biosim" / "site.toml"
+    site.parent.mkdir(parents=True)
+    site.write_text('scheduler = "local"\nat_once = 1\npartition = "mine"')
+    shown = submit("--show-site")
+    assert "partition" in shown.out
+    assert str(site) in shown.out
+    done = submit("digits", *QUICK, "--seeds", "2", "--dry-run", asked=[])
+    assert done.out.splitlines() == [
+        "backprop/seed-0: 1 rank on this machine", "backprop/seed-1: 1 rank on this machine",
+    ]  # fmt: skip
+    assert submit.files == set()
+
+
+@pytest.mark.parametrize(("kind", "by"), [("pbs", "qsub"), ("lsf", "bsub <")])
+def test_for_pbs_and_lsf_the_script_is_written_and_not_submitted(
+    submit: Command, cluster: Cluster, kind: str, by: str
+) -> None:
+    shown = submit("digits", *QUICK, "--scheduler", kind, "--dry-run", "--out", "there")
+    assert (shown.code, submit.files) == (0, set())
+    done = submit("digits", *QUICK, "--scheduler", kind, "--out", "there")
+    assert (
+        done.out
+        == f"biosim submits nothing to {kind}; submit it by: {by} there/scripts/job.{kind}\n"
+    )
+    assert Path(f"there/scripts/job.{kind}").read_text() == shown.out
+    assert cluster.calls == []
+    with pytest.raises(SubmissionError, match=f"submit .*job.{kind} by hand"):
+        submit_again(Path("there"), [0])
+
+
+def test_a_submission_that_is_no_submission_is_not_resubmitted(tmp_path: Path) -> None:
+    with pytest.raises(BiosimError, match="holds no submission"):
+        submit_again(tmp_path, [0])
