@@ -20,6 +20,7 @@ from biosim.errors import BiosimError, OutputError, ScenarioError
 from biosim.ranks import StoppedError
 from biosim.traces import open_run
 from hpc.cli_jobs import submit, work
+from hpc.cli_jobs_after import cancel, fetch_results, logs, resubmit, status
 from hpc.cli_traces import traces
 from hpc.compare import compare as compare_all
 from hpc.compare import plan as plan_comparison
@@ -66,7 +67,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(traces, name="traces")
-app.command()(submit)
+for _command in (submit, status, logs, cancel, resubmit):
+    app.command()(_command)
+app.command("fetch-results")(fetch_results)
 app.command(hidden=True)(work)
 
 ScenarioName = Annotated[str, typer.Argument(help="a built-in scenario, or a .toml or .yaml file")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from biosim.errors import OutputError
@@ -47,19 +48,27 @@ def make(out: Path, overwrite: bool) -> None:
 def strangers(directory: Path) -> list[str]:
     """Return the names in a directory of results that biosim did not put there."""
     entries = {entry.name for entry in directory.iterdir()}
-    listed: set[str] = set()
     if COMPARISON in entries:
         about = json.loads((directory / COMPARISON).read_text(encoding="utf-8"))
-        paths = [directory / run["path"] for run in about["runs"]]
-        listed = {path.parent.name for path in paths}
-        below = [
-            f"{name}/{inner.name}"
-            for name in sorted(listed & entries)
-            for inner in (directory / name).iterdir()
-            if inner not in paths or strangers(inner)
-        ]
-        return below + sorted(entries - listed - OF_A_COMPARISON)
+        runs = {directory / run["path"] for run in about["runs"]}
+        return [str(path.relative_to(directory)) for path in _beside(directory, runs)]
     return sorted(entries - OF_A_RUN)
+
+
+def _beside(comparison: Path, runs: Set[Path]) -> Iterator[Path]:
+    """Yield what is in a comparison and is neither a run nor leads to one."""
+    above = {parent for run in runs for parent in run.parents} | {comparison}
+    looked = [comparison]
+    while looked:
+        here = looked.pop()
+        for path in sorted(here.iterdir(), reverse=True):
+            if path in runs:
+                if strangers(path):
+                    yield path
+            elif path in above and path.is_dir():
+                looked.append(path)
+            elif here != comparison or path.name not in OF_A_COMPARISON:
+                yield path
 
 
 def _check_free(out: Path, overwrite: bool) -> None:

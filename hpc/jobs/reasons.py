@@ -20,6 +20,7 @@ MEMORY = re.compile(
     r"|can't allocate memory|bad_alloc|Unable to allocate",
     re.IGNORECASE,
 )
+OVER_MEMORY = re.compile(r"(slurmstepd|srun).*(oom|exceeded memory limit)", re.IGNORECASE)
 TIME = re.compile(r"CANCELLED AT .* DUE TO TIME LIMIT")
 NODE = re.compile(r"CANCELLED AT .* DUE TO NODE FAILURE")
 ROOM = re.compile(r"CANCELLED AT .* DUE TO PREEMPTION")
@@ -27,19 +28,24 @@ ROOM = re.compile(r"CANCELLED AT .* DUE TO PREEMPTION")
 OF_NODES = {"NODE_FAIL", "BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL"}
 
 
-def outcome(state: JobState, said: Sequence[str]) -> tuple[str, str]:
+def outcome(state: JobState, said: Sequence[str], memory: str = "") -> tuple[str, str]:
     """Return how a job that is over ended, in a word or two, and why in a line.
 
     Args:
         state: as the scheduler has it; not COMPLETED.
         said: the last lines of what it wrote as errors.
+        memory: that was asked for, such as "4 GiB"; "" if nothing was.
     """
     lines = list(said)
     # Of one that was begun again they may be of an earlier attempt: the scheduler knows better.
     words = "\n".join(lines) if state.state == GONE else ""
-    memory = next((line.strip() for line in reversed(lines) if MEMORY.search(line)), "")
-    if state.state == "OUT_OF_MEMORY":
-        return "out of memory", "it took more memory than was asked for; submit with more --memory"
+    lack = next((line.strip() for line in reversed(lines) if MEMORY.search(line)), "")
+    if state.state == "OUT_OF_MEMORY" or OVER_MEMORY.search(lack):
+        asked = f"the {memory} that were" if memory else "was"
+        return (
+            "out of memory",
+            f"it took more memory than {asked} asked for; submit with more --memory",
+        )
     if state.state == "TIMEOUT" or TIME.search(words):
         limit = f" ({state.reason})" if state.reason.startswith("limit") else ""
         return "time limit", f"its time was over{limit}; {GO_ON}"
@@ -50,8 +56,8 @@ def outcome(state: JobState, said: Sequence[str]) -> tuple[str, str]:
         return "node failure", f"its node{where} failed; {GO_ON}"
     if state.state == "PREEMPTED" or ROOM.search(words):
         return "pre-empted", f"it had to make room; {GO_ON}"
-    if memory:
-        return "out of memory", f"{memory}; submit with more --memory"
+    if lack:
+        return "out of memory", f"{lack}; submit with more --memory"
     if state.state == "CANCELLED":
         by = f" {state.reason}" if state.reason.startswith("by ") else ""
         if not by and state.reason:

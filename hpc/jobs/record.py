@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,8 @@ class Entry(BaseModel):
         seed: its seed.
         settings: what a sweep sets for it, by key.
         jobs: the ids of all jobs that it ever had, newest last.
+        cancelled: those of them that biosim cancelled; Slurm forgets the tasks of an array that
+            were cancelled before they began.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -47,6 +49,7 @@ class Entry(BaseModel):
     seed: int | None = None
     settings: dict[str, Any] = {}
     jobs: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
 
 
 class Submission(BaseModel):
@@ -135,19 +138,40 @@ def append_jobs(out: Path, jobs: Mapping[int, Iterable[str]]) -> None:
     Raises:
         OutputError: there is no submission or no such entry, or it cannot be written.
     """
-    load(out)  # else the lock would be the first file of a directory that is none of ours
-    with locked(out):
-        submission = load(out)
+
+    def longer(submission: Submission) -> Iterator[Entry]:
         unknown = next((i for i in jobs if not 0 <= i < len(submission.entries)), None)
         if unknown is not None:
             raise OutputError(
                 f"{out} has no entry {unknown}; expected 0 to {len(submission.entries) - 1}"
             )
-        entries = tuple(
-            entry.model_copy(update={"jobs": (*entry.jobs, *jobs.get(entry.index, ()))})
-            for entry in submission.entries
-        )
-        save(out, submission.model_copy(update={"entries": entries}))
+        for entry in submission.entries:
+            new = tuple(jobs.get(entry.index, ()))
+            yield entry.model_copy(update={"jobs": entry.jobs + new})
+
+    _change(out, longer)
+
+
+def note_cancelled(out: Path, jobs: Collection[str]) -> None:
+    """Take note that jobs were cancelled, in one step.
+
+    Raises:
+        OutputError: there is no submission, or it cannot be written.
+    """
+
+    def noted(submission: Submission) -> Iterator[Entry]:
+        for entry in submission.entries:
+            new = tuple(job for job in entry.jobs if job in jobs and job not in entry.cancelled)
+            yield entry.model_copy(update={"cancelled": entry.cancelled + new})
+
+    _change(out, noted)
+
+
+def _change(out: Path, entries: Callable[[Submission], Iterator[Entry]]) -> None:
+    load(out)  # else the lock would be the first file of a directory that is none of ours
+    with locked(out):
+        submission = load(out)
+        save(out, submission.model_copy(update={"entries": tuple(entries(submission))}))
 
 
 @contextmanager

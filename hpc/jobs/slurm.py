@@ -7,6 +7,7 @@ rest. Each is asked once for all jobs that the ones before it did not know.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -72,7 +73,7 @@ def cancel(jobs: Sequence[JobState]) -> None:
             # Others of them may have ended meanwhile; that is as good.
             said = [line for line in done.stderr.splitlines() if "already complet" not in line]
             if done.returncode and said:
-                raise SlurmError(f"Slurm refuses to cancel: {_plain(' '.join(said))}")
+                raise SlurmError("Slurm refuses to cancel: " + _plain("\n".join(said)))
 
 
 def _by_sacct(numbers: Sequence[str]) -> dict[str, JobState]:
@@ -163,4 +164,5 @@ def _parts(names: Sequence[str]) -> list[Sequence[str]]:
 
 
 def _plain(said: str) -> str:
-    return said.replace("error: ", "").strip() or "it gives no reason"
+    lines = [re.sub(r"^\w+: (error|fatal): ", "", line).strip() for line in said.splitlines()]
+    return "; ".join(filter(None, lines)) or "it gives no reason"

@@ -157,9 +157,9 @@ def _spans(numbers: Iterable[int]) -> str:
 def _pairs(line: str) -> Mapping[str, str]:
     """Return the first value of every key of a line "Key=value Other=value with spaces"."""
     marks = list(KEY.finditer(line))
-    ends = [mark.start() for mark in marks[1:]] + [len(line)]
+    ends = [mark.start() for mark in marks] + [len(line)]
     found: dict[str, str] = {}
-    for mark, end in zip(marks, ends, strict=True):
+    for mark, end in zip(marks, ends[1:], strict=True):
         found.setdefault(mark[1], line[mark.end() : end].strip())
     return found
 

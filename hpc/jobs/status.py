@@ -7,7 +7,7 @@ that, or be one of a chain that had nothing left to do.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,8 @@ def status(out: Path) -> SubmissionStatus:
         known, note = slurm.states(jobs)
     elif submission.scheduler in ("pbs", "lsf"):
         note = f"states are what the runs wrote; ask {submission.scheduler.upper()} for its jobs"
-    entries = tuple(_joined(out, entry, known, bool(note)) for entry in submission.entries)
+    memory = str(submission.resources.get("memory") or "")
+    entries = tuple(_joined(out, entry, known, bool(note), memory) for entry in submission.entries)
     return SubmissionStatus(out, submission, entries, note)
 
 
@@ -159,7 +160,9 @@ def _inside(path: Path) -> Iterable[Path]:
         return ()
 
 
-def _joined(out: Path, entry: Entry, known: Mapping[str, JobState], unsure: bool) -> EntryStatus:
+def _joined(
+    out: Path, entry: Entry, known: Mapping[str, JobState], unsure: bool, memory: str
+) -> EntryStatus:
     """Return the status of an entry.
 
     Args:
@@ -167,10 +170,11 @@ def _joined(out: Path, entry: Entry, known: Mapping[str, JobState], unsure: bool
         entry: what was submitted.
         known: jobs of the scheduler.
         unsure: whether the scheduler could not be asked, so that it may know more.
+        memory: that jobs asked for.
     """
     run = out / entry.path
     progress = read_progress(run)
-    jobs = tuple(known[job] for job in entry.jobs if job in known)
+    jobs = tuple(_jobs(entry, known))
 
     def found(state: str, why: str = "", job: JobState | None = None) -> EntryStatus:
         return EntryStatus(entry, state, why, job, progress, jobs)
@@ -188,10 +192,20 @@ def _joined(out: Path, entry: Entry, known: Mapping[str, JobState], unsure: bool
         return found(*_by_itself(out, entry, job, progress, unsure), job)
     if job.state == "COMPLETED":
         return found("failed", f"its job ended well, and {run} holds no complete run; {GO_ON}", job)
-    state, why = outcome(job, last_lines(log_path(out, job.job, "err"), LINES))
+    state, why = outcome(job, last_lines(log_path(out, job.job, "err"), LINES), memory)
     if state == "failed" and progress.error and progress.status in ("failed", "diverged"):
         why = progress.error
     return found(state, why, job)
+
+
+def _jobs(entry: Entry, known: Mapping[str, JobState]) -> Iterator[JobState]:
+    """Yield all jobs of an entry of which anything is known, oldest first."""
+    for name in entry.jobs:
+        job = known.get(name)
+        if name in entry.cancelled and (job is None or job.state == "CANCELLED"):
+            yield replace(job or JobState(name, "CANCELLED"), reason="by biosim cancel")
+        elif job is not None:
+            yield job
 
 
 def _warned(job: JobState) -> str:
@@ -214,7 +228,7 @@ def _by_itself(
         return "failed", progress.error
     if progress.status == "interrupted":
         return "time limit", f"it was warned and has stored where it stands; {GO_ON}"
-    if progress.status == "stopped":
+    if progress.status == "stopped" and not (job and job.reason):
         return "cancelled", f"it was asked to end; {GO_ON}"
     if unsure and not progress.status:
         return UNKNOWN, "its run has written nothing"

@@ -202,7 +202,8 @@ def test_lists_name_everything(biosim_command: Command) -> None:
 
 COMMANDS = (
     "run", "compare", "predict", "rules", "scenarios", "explain", "new", "validate", "plan",
-    "check", "report", "traces info",
+    "check", "report", "traces info", "submit", "status", "logs", "cancel", "resubmit",
+    "fetch-results",
 )  # fmt: skip
 
 

@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 
 from biosim.errors import OutputError
-from hpc.jobs.record import SUBMISSION, Entry, Submission, append_job, chosen, load, save
+from hpc.jobs.record import (
+    SUBMISSION,
+    Entry,
+    Submission,
+    append_job,
+    chosen,
+    load,
+    note_cancelled,
+    save,
+)
 
 
 def submission(entries: int = 3, **more: Any) -> Submission:
@@ -39,6 +48,14 @@ def test_a_job_is_the_newest_of_its_entry(tmp_path: Path) -> None:
     append_job(tmp_path, 1, "7_1")
     append_job(tmp_path, 1, "9")
     assert [entry.jobs for entry in load(tmp_path).entries] == [(), ("7_1", "9"), ()]
+
+
+def test_cancelled_jobs_are_noted_once(tmp_path: Path) -> None:
+    save(tmp_path, submission())
+    append_job(tmp_path, 1, "7_1")
+    for _ in range(2):
+        note_cancelled(tmp_path, {"7_1", "8"})
+    assert [entry.cancelled for entry in load(tmp_path).entries] == [(), ("7_1",), ()]
 
 
 def test_an_entry_that_is_not_there_is_refused(tmp_path: Path) -> None:
