@@ -23,9 +23,6 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOPPED = 143
 """Exit code of a run that was asked to end, as the shell has it for SIGTERM."""
 
-INTERRUPTED = 75
-"""Exit code of a run that was warned and is to be continued."""
-
 LAUNCHER = "BIOSIM_LAUNCHER"
 """Variable with the number of the process that has started the ranks on this machine."""
 
@@ -37,8 +34,13 @@ Handler = Callable[[int, FrameType | None], object]
 _asked = threading.Event()
 
 
-class Interrupted(StoppedError):
-    """A warning came: the run has a checkpoint and is to be continued."""
+class InterruptedRunError(StoppedError):
+    """Time is up for a run, which is to go on in another job."""
+
+
+def exit_code(reason: StoppedError) -> int:
+    """Return the exit code of a run that was asked to end."""
+    return os.EX_TEMPFAIL if isinstance(reason, InterruptedRunError) else STOPPED
 
 
 @contextmanager

@@ -18,13 +18,16 @@ from biosim.ranks import StoppedError
 from hpc.jobs.record import ENTRIES, load
 from hpc.progress import Bar
 from hpc.resume import carry_on
-from hpc.stopping import INTERRUPTED, STOPPED, Interrupted, heeded
+from hpc.stopping import STOPPED, exit_code, heeded
 from hpc.together import failing_together, first
 from hpc.world import speaks
 from scenarios.reading import AnyScenario, resolve_any
 
 DIRECTORY = "directory"
 """Of `cluster` in `submission.json`: where the user was."""
+
+INTERRUPTED = os.EX_TEMPFAIL
+"""Exit code of a job that was warned, and that is to be run again."""
 
 LINK = "BIOSIM_LINK"
 """Variable with a job's place in its chain, from 0."""
@@ -46,9 +49,7 @@ def work(out: Path, index: int) -> int:
     except BiosimError as problem:
         if speaks():
             print(f"biosim: {problem}", file=sys.stderr, flush=True)
-        if isinstance(problem, StoppedError):
-            return INTERRUPTED if isinstance(problem, Interrupted) else STOPPED
-        return 2
+        return exit_code(problem) if isinstance(problem, StoppedError) else 2
 
 
 def _worked(out: Path, index: int) -> int:
