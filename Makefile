@@ -4,11 +4,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Where it cannot be installed it says why, and the tests skip themselves.
+CLUSTER := $(BIN)/python tests/slurm/cluster.py
 
-.PHONY: help demo test test-all lint bench clean
+.PHONY: help demo test test-all test-slurm test-slurm-quick lint bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "PYTHON=/path/to/python3.12 chooses the interpreter when .venv is made (3.11 to 3.13)."
 
@@ -21,7 +23,16 @@ test: $(READY) ## the tests that CI runs
 
 test-all: $(READY) ## every test that this machine can run, the slow ones too
 	@sh tests/chromium.sh
+	@$(CLUSTER) install || true
 	$(BIN)/pytest -n 2 --dist worksteal -m ''
+
+test-slurm: $(READY) ## the tests on a real Slurm, which is installed (Debian, as root) and started
+	@$(CLUSTER) install || true
+	$(BIN)/pytest -n 0 -m slurm tests/slurm
+
+test-slurm-quick: $(READY) ## those that take seconds; CI runs them
+	@$(CLUSTER) install || true
+	$(BIN)/pytest -n 0 -m 'slurm and not slow' tests/slurm
 
 lint: $(READY) ## style, format, types, import directions
 	$(BIN)/ruff check .

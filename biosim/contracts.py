@@ -72,7 +72,12 @@ class Actor(Protocol):
     """A population with the synapses that end on it, owned by one rank."""
 
     state_names: ClassVar[tuple[str, ...]]
-    """The attributes that the future depends on: what a snapshot copies."""
+    """The attributes that the future depends on: what a snapshot copies, and a checkpoint stores.
+
+    They are plain values, tensors, arrays, and lists, dicts and tuples of them; other objects in
+    them have `state_names` of their own. Those that come and go are made from `state_types`, an
+    attribute that lists their classes.
+    """
 
     def advance(self, window: Window, inbox: list[Event]) -> list[Event]:
         """Deal with the events of the window, which come in content order; return new ones."""
@@ -104,6 +109,9 @@ class Model(Protocol):
 
 class Encoder(Protocol):
     """What a source sends for a minibatch; a rule supplies it."""
+
+    state_names: ClassVar[tuple[str, ...]]
+    """The attributes that the future depends on, as of an `Actor`; () if there are none."""
 
     def encode(
         self, phase: int, at: Presentation, samples: Tensor, x: Tensor, y: Tensor
@@ -138,7 +146,7 @@ class Ranks(Protocol):
     def collect(self) -> tuple[list[Event], Tick]:
         """Return what came in the first exchange that was posted and not yet collected.
 
-        With it comes the earliest wake of all ranks; STOP if a rank was asked to end.
+        With it comes the earliest wake of all ranks; STOP or PAUSE if one was asked to.
         """
 
     def exchange(self, outgoing: Sequence[list[Event]], wake: Tick) -> tuple[list[Event], Tick]:

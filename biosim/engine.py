@@ -29,7 +29,18 @@ from typing import Any
 import torch
 
 from biosim.contracts import Actor, Ranks
-from biosim.events import NEVER, STOP, WHEN_QUIET, Event, Kind, Tick, Window, content_order
+from biosim.events import (
+    NEVER,
+    PAUSE,
+    PAUSES,
+    STOP,
+    WHEN_QUIET,
+    Event,
+    Kind,
+    Tick,
+    Window,
+    content_order,
+)
 from biosim.ledger import Ledger
 from biosim.overlap import Overlap
 from biosim.ranks import StoppedError
@@ -100,7 +111,8 @@ class Engine:
     def run(self, until: Tick = NEVER, idle: bool = False) -> Tick:
         """Advance until nothing is left to do anywhere, or until tick `until` is reached.
 
-        Returns the next wake of any rank. Events at or after `until` stay pending.
+        Returns the next wake of any rank, or one of `PAUSES` where a rank was asked to pause: all
+        have come to the end of the same window. Events at or after `until` stay pending.
 
         Args:
             until: stop before this tick.
@@ -110,11 +122,12 @@ class Engine:
             StoppedError: a rank was asked to end; all end in the same window.
         """
         if self._alone and idle:
-            while self.now < until:
+            wake = NEVER
+            while self.now < until and wake != PAUSE:
                 first, began = self.now, time.perf_counter_ns()
-                self._run_alone(self._overlap.end(first, until))
+                wake = self._run_alone(self._overlap.end(first, until))
                 self._overlap.took(time.perf_counter_ns() - began, self.now - first)
-            return NEVER
+            return wake
         ranks, lookahead, actors, ledger = self._ranks, self._lookahead, self._actors, self._ledger
         owner, spread, here = self._owner, self._spread, range(ranks.size)
         along, copied = self._along, self._copied
@@ -128,6 +141,8 @@ class Engine:
         while True:
             if wake == STOP:
                 raise failure or _stopped(self.now)
+            if wake in PAUSES:
+                return wake
             # A window that was begun is finished, and none is left out.
             if along and (self.now < self._end or wake < WHEN_QUIET or (idle and wake == NEVER)):
                 wake = self.now
@@ -196,8 +211,8 @@ class Engine:
         pool, actors = self._pool, self._actors
         return {i: pool.submit(actors[i].advance, window, inboxes[i]) for i in sorted(inboxes)}
 
-    def _run_alone(self, until: Tick) -> None:
-        """Advance those who go along."""
+    def _run_alone(self, until: Tick) -> Tick:
+        """Advance those who go along; return PAUSE where a rank was asked to, or NEVER."""
         ranks, overlapped = self._ranks, self._overlap.now
         length = self._lookahead // 2 if overlapped else self._lookahead
         (me,), most, size = self._along, int(overlapped), ranks.size
@@ -205,6 +220,7 @@ class Engine:
         failure: Exception | None = None
         # What of this rank each exchange that is under way tells the others.
         flying: deque[Exception | None] = deque()
+        found = NEVER
         while self.now < until or flying:
             if self.now < until:
                 window = Window(self.now, min(self.now + length, until))
@@ -228,6 +244,9 @@ class Engine:
                         ranks.collect()  # nobody leaves while others wait for it
                     # What failed here while that was under way came after what ends the run.
                     raise told or _stopped(self.now)
+                if wake == PAUSE:
+                    found, until = PAUSE, self.now  # what is under way still has to arrive
+        return found
 
     def snapshot(self) -> dict[str, Any]:
         """Return a copy of everything that the future of this rank depends on."""
@@ -251,6 +270,32 @@ class Engine:
         for i, state in snapshot["actors"].items():
             for name, value in state.items():
                 setattr(self._actors[i], name, value)
+
+    @property
+    def end(self) -> Tick:
+        """Where the window ends that was begun last."""
+        return self._end
+
+    def waiting(self) -> list[Event]:
+        """Return the events that are to be dealt with on this rank, in the order of content.
+
+        Spikes that ranks send each other are not among them.
+        """
+        inboxes = (events for by_target in self._pending.values() for events in by_target.values())
+        found = [event for events in inboxes for event in events if event.projection >= 0]
+        return sorted(found, key=content_order)
+
+    def begin_at(self, now: Tick, end: Tick, waiting: Sequence[Event]) -> None:
+        """Go on from a tick, with events that are to be dealt with on this rank.
+
+        Args:
+            now: everything before it has happened.
+            end: of the window that was begun last.
+            waiting: events for actors of this rank.
+        """
+        self.now, self._end, self._pending = now, end, {}
+        for event in waiting:
+            self._file(event)
 
     def _earliest(self, wakes: Mapping[int, Tick]) -> Tick:
         own = min(wakes.values(), default=NEVER)

@@ -18,11 +18,19 @@ Tick = int
 NEVER: Tick = (1 << 63) - 1
 """The wake of an actor that has nothing to do."""
 
-STOP: Tick = -1
+STOP: Tick = -2
 """The wake of a rank that was asked to end: it comes before any other."""
+
+PAUSE: Tick = -1
+"""The wake of a rank that was asked to pause: all return at the end of the window."""
 
 WHEN_QUIET: Tick = 1 << 62
 """The wake of an actor that goes on once no event is left anywhere in the network."""
+
+PAUSE_WHEN_QUIET: Tick = WHEN_QUIET - 1
+"""The wake of a rank that was asked to pause once no event is left anywhere."""
+
+PAUSES = (PAUSE, PAUSE_WHEN_QUIET)
 
 
 class Kind(IntEnum):

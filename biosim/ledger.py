@@ -9,6 +9,7 @@ summing over ranks cannot depend on an order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 import torch
@@ -78,6 +79,24 @@ class Ledger:
             self.sent_events[event.projection] += 1
             if event.payload is not None:
                 self.sent_bytes[event.projection] += event.payload.nbytes
+
+    def begin_with(self, totals: LedgerTotals, mine: Sequence[bool], share: float) -> None:
+        """Go on counting from what was counted before.
+
+        Args:
+            totals: of all ranks.
+            mine: for each population, whether this rank counts for it.
+            share: of what replicas hold that this one holds.
+        """
+        here = self._first and mine[0]  # of what is sent, one rank goes on with all
+        self.sent_bytes = [n if here else 0 for n in totals.sent_bytes]
+        self.sent_events = [n if here else 0 for n in totals.sent_events]
+        for layer, known, own in zip(self.layers, totals.layers, mine, strict=True):
+            for name, count in asdict(known).items():
+                if name == "held_bytes_max":
+                    setattr(layer, name, round(count * share) if own else 0)
+                else:
+                    setattr(layer, name, count if own and self._first else 0)
 
     def gathered(self, ranks: Ranks) -> LedgerTotals:
         """Return the counts of all ranks; every rank gets the same."""

@@ -224,6 +224,21 @@ class PretendRanks:
         return [results[rank] for rank in range(self.size)]
 
 
+def agreed_most(ranks: Ranks, value: int, most: int) -> int:
+    """Return the greatest value of any rank, found bit by bit.
+
+    Args:
+        ranks: every one calls it.
+        value: of this rank, from 0 to `most`.
+        most: the same for all.
+    """
+    found = 0
+    for bit in reversed(range(most.bit_length())):
+        if ranks.agree(value >= found | 1 << bit):
+            found |= 1 << bit
+    return found
+
+
 def _integers(counts: torch.Tensor) -> torch.Tensor:
     if counts.is_floating_point():
         raise TypeError(f"sum takes integers, whose order cannot matter; got {counts.dtype}")

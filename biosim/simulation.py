@@ -117,7 +117,7 @@ class Simulation:
             for i, rank in enumerate(placed(network, each))
         ]
         self.ledger = Ledger(network, first=replica == 0)
-        self._seed = seed
+        self._seed, self.device = seed, device
         self._period = period
         self.machine = self._machine(threads, dtype, recording, sink)
         self._actors: dict[int, Actor] = {}
@@ -323,6 +323,10 @@ class Simulation:
                         f"{tuple(tensor.shape)}: start from a run of the same network"
                     )
                 tensor.copy_(given)
+
+    def actors(self) -> dict[int, Actor]:
+        """Return what this rank owns: populations by position, then what spikes."""
+        return self._actors
 
     def ledger_totals(self) -> LedgerTotals:
         """Return the ledger of all ranks."""

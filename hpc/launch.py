@@ -35,6 +35,9 @@ STARTS = 3
 
 READABLE = "what was recorded until then, if anything, is readable"
 
+ALLOCATION = ("SLURM_JOBID", "SLURM_JOB_NODELIST", "SLURM_NODELIST")
+"""Variables by which mpiexec would start ranks on the other machines of an allocation."""
+
 RANK_BYTES = 200 << 20
 """Of a rank's memory before it has any network: Python and the libraries; 190 MiB were measured."""
 
@@ -175,10 +178,11 @@ def options(mpiexec: str, ranks: int, threads: int) -> list[str]:
 
 
 def environment(now: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of mpiexec: what Python finds now is found by every rank."""
+    """Return the environment of mpiexec: this machine, and on it what Python finds now."""
     here = str(Path(__file__).parents[1])
     paths = [here, *filter(None, [now.get("PYTHONPATH")])]
-    found = {**now, "PYTHONPATH": os.pathsep.join(paths)}
+    found = {name: value for name, value in now.items() if name not in ALLOCATION}
+    found |= {"PYTHONPATH": os.pathsep.join(paths)}
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         # In a container everyone is root, which Open MPI wants to be told twice.
         found |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}

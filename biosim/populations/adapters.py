@@ -209,6 +209,8 @@ class _Visit:
         weights: what a spike adds, by the ticks that are left to the end of its row.
     """
 
+    state_names: ClassVar[tuple[str, ...]] = ("at", "begins", "ends", "weights", "sums")
+
     def __init__(
         self,
         at: Presentation,
@@ -232,6 +234,7 @@ class SpikeCounterActor:
     """Counts what arrives during presentations; other spikes are dropped."""
 
     state_names: ClassVar[tuple[str, ...]] = ("visits", "probed")
+    state_types: ClassVar[tuple[type, ...]] = (_Visit,)
 
     def __init__(self, model: SpikeCounter, site: Site) -> None:
         self._site = site

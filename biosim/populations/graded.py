@@ -94,6 +94,7 @@ class _Visit:
         "activity", "apical", "drive", "feedback", "label", "pre", "tick", "updates",
         "waits_apical",
     )  # fmt: skip
+    state_names: ClassVar[tuple[str, ...]] = __slots__
 
     def __init__(self, waits_apical: int) -> None:
         self.pre: dict[int, Tensor] = {}
@@ -115,6 +116,7 @@ class GradedActor:
     """A graded population with the synapses that end on it."""
 
     state_names: ClassVar[tuple[str, ...]] = ("visits", "updates", "synapses", "feedback", "probed")
+    state_types: ClassVar[tuple[type, ...]] = (_Visit,)
 
     def __init__(self, model: Graded, site: Site) -> None:
         self._site = site

@@ -96,6 +96,11 @@ class Settling:
 class _Relaxation:
     """What a population keeps of one minibatch, or of a part of it, while it settles."""
 
+    state_names: ClassVar[tuple[str, ...]] = (
+        "state", "drive", "label", "arrived", "left", "at", "next_tick", "nudge", "samples",
+        "free_tick",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.state: Tensor | None = None
         self.drive: Tensor | None = None
@@ -119,6 +124,7 @@ class SettlingActor:
     """A settling population with the synapses that end on it."""
 
     state_names: ClassVar[tuple[str, ...]] = ("synapses", "relaxing", "kept", "probed")
+    state_types: ClassVar[tuple[type, ...]] = (_Relaxation,)
 
     def __init__(self, model: Settling, site: Site) -> None:
         self._site = site

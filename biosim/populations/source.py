@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -43,7 +43,8 @@ class Source:
         require(name, "source", incoming, outgoing, ("score",), (*self.sends, "phase"))
 
 
-class Reel(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Reel:
     """What is to be presented: samples in an order, in minibatches, under one mode.
 
     Args:
@@ -56,6 +57,9 @@ class Reel(NamedTuple):
         period: ticks from one minibatch to the next; None waits until the network is quiet.
         phases: positions of the phases that take place.
     """
+
+    # Whoever goes on from a checkpoint lays out the same samples anew.
+    state_names: ClassVar[tuple[str, ...]] = ()
 
     x: Tensor
     y: Tensor
@@ -175,6 +179,8 @@ class Plain:
     Args:
         seed: not used; nothing is drawn.
     """
+
+    state_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, seed: int) -> None:
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ class Synapses:
         device: where the tensors lie.
         dtype: of the tensors.
     """
+
+    state_names: ClassVar[tuple[str, ...]] = ("weight", "bias", "given", "memory")
 
     def __init__(
         self,

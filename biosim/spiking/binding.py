@@ -153,6 +153,10 @@ class Binding:
         self.arguments |= told
         self.arguments[f"source{source}_position"][0] = 0
 
+    def is_told(self, source: int) -> bool:
+        """Return whether a listed source was told other spikes than those described."""
+        return f"source{source}_ticks" in self._told
+
     def plastic_of(self, projection: str) -> PlasticSynapses:
         """Return the synapses of a plastic projection.
 

@@ -22,6 +22,7 @@ from biosim.kernels.compiled import module_of
 from biosim.kernels.emit import Precision
 from biosim.kernels.program import Program
 from biosim.network import NetworkError
+from biosim.ranks import agreed_most
 from biosim.spiking import building
 from biosim.spiking.binding import Binding, agreed_scales, joined
 from biosim.spiking.description import PoissonSource
@@ -37,6 +38,8 @@ from biosim.spiking.shard import Shard
 from biosim.spiking.snapshots import Joined, Snapshots
 from biosim.spiking.steps import Steps
 from biosim.spiking.told import checked_spikes
+from biosim.spiking.why_stopped import why_stopped
+from biosim.wiring.values import LONGEST
 
 
 class Machine:
@@ -68,7 +71,7 @@ class Machine:
     ) -> None:
         self.now: Tick = 0
         self._handed: Tick = 0
-        self.layout, self._ranks = layout, ranks
+        self.layout, self.ranks = layout, ranks
         self._recording, self._sink = recording, sink or NullSink()
         spiking = [layout.network.populations[i] for i in layout.first]
         sparse = [*layout.static, *(plastic.projection for plastic in layout.plastic)]
@@ -84,16 +87,17 @@ class Machine:
         bindings = [Binding(layout, wires, shard, self.scales, seed) for shard in self.shards]
         self._lookahead = layout.network.shortest_delay
         most = max(shard.emitting for shard in self.shards)
-        self._numbers: Numbers | None = None
+        self.numbers: Numbers | None = None
         self.packets: Packets | None = None
         if ranks.size > 1:
             wanted = np.any([binding.wanted() for binding in bindings], axis=0)
-            self._numbers = Numbers(layout, ranks.rank, ranks.size, wanted)
-            self.packets = Packets(layout, ranks, wanted, self._numbers)
+            self.numbers = Numbers(layout, ranks.rank, ranks.size, wanted)
+            self.packets = Packets(layout, ranks, wanted, self.numbers)
             for binding in bindings:
-                binding.renumber(self._numbers)
-            most = len(self._numbers.kept)
-        longest = max(binding.longest for binding in bindings)
+                binding.renumber(self.numbers)
+            most = len(self.numbers.kept)
+        # Of all ranks: a spike on its way may be known only where it comes from.
+        self.longest = longest = agreed_most(ranks, max(b.longest for b in bindings), LONGEST + 1)
         least = self._lookahead if ranks.size > 1 else window
         self._window = kept_ticks(window, least, longest, threads + 1, most)
         self.rings = Rings(threads, longest + self._window + 1, most)
@@ -109,7 +113,7 @@ class Machine:
             for synapses in binding.plastic:
                 synapses.module = module
             self._programs.append((module.advance, program.arguments, binding.arguments))
-        self._bindings = bindings
+        self.bindings = bindings
         self._steps = Steps(layout, self.shards)
         self._weights = Snapshots(layout, self.shards, bindings, recording)
         # One thread finds spikes neuron by neuron, but for those who wake in any order.
@@ -121,11 +125,17 @@ class Machine:
         """How often a spike has reached a synapse until now, on this rank."""
         return int(sum(status[3] for status in self._status))
 
+    @synaptic_events.setter
+    def synaptic_events(self, events: int) -> None:
+        for status in self._status:
+            status[3] = 0
+        self._status[0][3] = events
+
     @property
     def synapses(self) -> int:
         """How many synapses end on this rank."""
         starts = re.compile(r"(store|plastic)\d+_start")
-        arguments = [found for binding in self._bindings for found in binding.arguments.items()]
+        arguments = [found for binding in self.bindings for found in binding.arguments.items()]
         return sum(int(value[-1]) for name, value in arguments if starts.fullmatch(name))
 
     def advance(self, window: Window, inbox: list[Event]) -> list[Event]:
@@ -160,7 +170,7 @@ class Machine:
             self._weights.hand_over(self.now, self._sink)
         sent = [] if self.packets is None else self.packets.sent(self.rings, window)
         if self.layout.heard:
-            me = len(self.layout.network.populations) + self._ranks.rank
+            me = len(self.layout.network.populations) + self.ranks.rank
             sent += heard(self.layout, me, NOWHERE, *self._spikes(window))
         return sent
 
@@ -179,7 +189,7 @@ class Machine:
         return {
             "now": self.now,
             "rings": {"ids": self.rings.ids, "counts": self.rings.counts},
-            "shards": [binding.state() for binding in self._bindings],
+            "shards": [binding.state() for binding in self.bindings],
         }
 
     @state.setter
@@ -187,8 +197,20 @@ class Machine:
         self.now = self._handed = state["now"]
         self.rings.ids[...] = state["rings"]["ids"]
         self.rings.counts[...] = state["rings"]["counts"]
-        for binding, arrays in zip(self._bindings, state["shards"], strict=True):
+        for binding, arrays in zip(self.bindings, state["shards"], strict=True):
             binding.restore(arrays)
+
+    def recent(self, ticks: int) -> tuple[npt.NDArray[np.int64], ...]:
+        """Return (ticks, numbers in the whole network) of this rank's spikes, at most so old.
+
+        Args:
+            ticks: at most `longest`.
+        """
+        return self._spikes(Window(max(0, self.now - ticks), self.now))
+
+    def begin_at(self, tick: Tick) -> None:
+        """Go on from this tick; the state has been put into the arrays."""
+        self.now = self._handed = tick
 
     def set(self, population: str, variable: str, values: npt.ArrayLike) -> None:
         """Set a variable of all neurons of a population, between two runs.
@@ -245,7 +267,7 @@ class Machine:
             )
         chances = building.chances(np.broadcast_to(given * self.layout.dt, size), population)
         which = self.layout.sources.index(at)
-        for shard, binding in zip(self.shards, self._bindings, strict=True):
+        for shard, binding in zip(self.shards, self.bindings, strict=True):
             lo, hi = shard.slices[at]
             binding.arguments[f"source{which}_thresholds"][...] = chances[lo:hi]
 
@@ -264,12 +286,12 @@ class Machine:
         network = self.layout.network
         at, who, when = checked_spikes(network, population, indices, ticks, self.now)
         which, number = self.layout.sources.index(at), self.layout.first[at]
-        for shard, binding in zip(self.shards, self._bindings, strict=True):
+        for shard, binding in zip(self.shards, self.bindings, strict=True):
             lo, hi = shard.slices[at]
             mine = (who >= lo) & (who < hi)
             numbers = who[mine] + number
-            if self._numbers is not None:
-                numbers = self._numbers.of(numbers)
+            if self.numbers is not None:
+                numbers = self.numbers.of(numbers)
             binding.tell(which, when[mine], numbers.astype(np.uint32))
 
     def weights(self, projection: str) -> Joined:
@@ -280,7 +302,7 @@ class Machine:
         Raises:
             NetworkError: there is no such plastic projection.
         """
-        synapses = [binding.plastic_of(projection) for binding in self._bindings]
+        synapses = [binding.plastic_of(projection) for binding in self.bindings]
         return self._weights.joined(synapses, self.now)
 
     def modulate(self, projection: str, variable: str, amount: float) -> None:
@@ -289,7 +311,7 @@ class Machine:
         Raises:
             NetworkError: there is no such projection or variable.
         """
-        for binding in self._bindings:
+        for binding in self.bindings:
             binding.shared(projection, variable, self.now)[0] += amount
 
     def scale_to(self, projection: str, total: float, variable: str = "w") -> None:
@@ -301,7 +323,7 @@ class Machine:
         Raises:
             NetworkError: there is no such plastic projection.
         """
-        for binding in self._bindings:
+        for binding in self.bindings:
             binding.plastic_of(projection).scale_to(total, variable, self.now)
 
     def _tell(self, event: Event) -> None:
@@ -348,38 +370,17 @@ class Machine:
         else:
             reached = list(self._pool.map(lambda job: job[0](*job[1], *job[2]), jobs))
         if min(reached) < window.end or self._barrier[16]:
-            self._explain()
-
-    def _explain(self) -> None:
-        """Raise the error of what stopped first, in the order in which one thread would find it."""
-        stopped: list[tuple[tuple[int, ...], Shard, int]] = []
-        for shard, status in zip(self.shards, self._status, strict=True):
-            tick, sheet, neuron = (int(x) for x in status[:3])
-            if tick >= 0:
-                where = (1, sheet, *shard.whose(sheet, neuron)) if sheet >= 0 else (0, -1 - sheet)
-                stopped.append(((tick, *where), shard, neuron))
-        (tick, in_sheet, number, *_), shard, neuron = min(stopped, key=lambda found: found[0])
-        self._samples.hand_over(Window(self.now, tick), self._sink)
-        self._hand_over(tick)
-        if in_sheet:
-            raise DivergedError(shard.wrong(number, neuron, tick))
-        for binding in self._bindings:
-            if wrong := binding.plastic[number].wrong(tick):
-                raise DivergedError(wrong)
-        plastic = self.layout.plastic[number]
-        name = self.layout.network.projections[plastic.projection].name
-        raise DivergedError(
-            f"projection {name!r} adds more to its target at tick {tick} than its bounds allow, "
-            "by which the fixed point is scaled; what was recorded until then is kept: keep the "
-            "weight within bounds, such as w = clip(w + ..., 0, wmax), or give wider bounds"
-        )
+            tick, why = why_stopped(self.layout, self.shards, self._status, self.bindings)
+            self._samples.hand_over(Window(self.now, tick), self._sink)
+            self._hand_over(tick)
+            raise DivergedError(why)
 
     def _spikes(self, window: Window) -> tuple[npt.NDArray[np.int64], ...]:
         """Return (ticks, numbers in the whole network) of the window's spikes, by thread."""
         found = [self.rings.taken(t, *window) for t in range(len(self.shards))]
         ticks = np.concatenate([part[0] for part in found])
         numbers = np.concatenate([part[1] for part in found])
-        return ticks, numbers if self._numbers is None else self._numbers.whole(numbers)
+        return ticks, numbers if self.numbers is None else self.numbers.whole(numbers)
 
     def _hand_over(self, until: Tick) -> None:
         network = self.layout.network

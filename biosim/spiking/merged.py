@@ -7,7 +7,9 @@ for, except the positions of windows and the ticks of samples.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,10 @@ def committed_tick(root: zarr.Group) -> int | None:
     """
     if OWNERS not in root:
         return None
-    owners: list[dict[str, Any]] = [dict(owner.attrs) for _, owner in _groups(root, OWNERS)]
+    starts = begun(root)
+    found = _groups(root, OWNERS)
+    newest = [group for name, group in found if _attempt(name) == len(starts) - 1]
+    owners: list[dict[str, Any]] = [dict(owner.attrs) for owner in newest]
     counted: dict[str, int] = {}
     sizes: dict[str, int] = {}
     for owner in owners:
@@ -50,8 +55,44 @@ def committed_tick(root: zarr.Group) -> int | None:
                 f"{root.store_path} has the logs of two attempts at one run: {population!r} has "
                 f"{size} neurons, and owners of {counted[population]}; run into an empty directory"
             )
-    # A neuron without an owner: that owner has not begun.
-    return min(owner["committed_tick"] for owner in owners) if counted == sizes else 0
+    # A neuron without an owner: that owner has not begun, or none has since the last attempt.
+    whole = owners and counted == sizes
+    return min(owner["committed_tick"] for owner in owners) if whole else starts[-1]
+
+
+def begun(group: zarr.Group) -> list[int]:
+    """Return the tick from which on each attempt at a run recorded: 0, and where it was resumed.
+
+    What one attempt recorded counts up to where a later one began. Only the root of a store, or a
+    group of it, is needed.
+    """
+    owners = directory_of(group, OWNERS) / "zarr.json"
+    with suppress(OSError):
+        said = json.loads(owners.read_text(encoding="utf-8"))["attributes"]
+        return [int(tick) for tick in said.get("begun", [0])]
+    return [0]
+
+
+def log_name(first: int, attempt: int) -> str:
+    """Return the name of the log whose first neuron this is.
+
+    Names sort as attempts do, and then as neurons.
+    """
+    return f"b{first:010}" if attempt == 0 else f"c{attempt:04}-b{first:010}"
+
+
+def _attempt(name: str) -> int:
+    """Return the attempt of a log or an owner of this name."""
+    return int(name[1:5]) if name.startswith("c") else 0
+
+
+def _by_attempt(logs: Sequence[zarr.Group], committed: int) -> list[tuple[int, list[zarr.Group]]]:
+    """Return for each attempt the tick before which its logs count, and the logs."""
+    starts = begun(logs[0])
+    found: dict[int, list[zarr.Group]] = {}
+    for log in logs:
+        found.setdefault(_attempt(log.basename), []).append(log)
+    return [(min([committed, *starts[k + 1 :]]), found[k]) for k in sorted(found)]
 
 
 class MergedSpikes:
@@ -69,15 +110,20 @@ class MergedSpikes:
     def __init__(self, logs: Sequence[zarr.Group], committed: int) -> None:
         self._steps = [array_of(log, "step") for log in logs]
         self._ids = [array_of(log, "id") for log in logs]
-        whole = committed // WINDOW_TICKS
+        attempts = _by_attempt(logs, committed)
+        length = -(-committed // WINDOW_TICKS) + 1
+        until = [tick for tick, of_attempt in attempts for _ in of_attempt]
         self._pointers: list[Int64s] = []
-        for log, step in zip(logs, self._steps, strict=True):
-            pointers = _read(array_of(log, "window_ptr"), slice(0, whole + 1)).astype(np.int64)
-            if committed % WINDOW_TICKS:
-                pointers = np.append(pointers, _rows_before(step, committed, int(pointers[-1])))
-            self._pointers.append(pointers)
+        for log, step, tick in zip(logs, self._steps, until, strict=True):
+            whole = slice(0, tick // WINDOW_TICKS + 1)
+            pointers = _read(array_of(log, "window_ptr"), whole).astype(np.int64)
+            if tick % WINDOW_TICKS:
+                pointers = np.append(pointers, _rows_before(step, tick, int(pointers[-1])))
+            # Of what it recorded after a later attempt began, nothing counts.
+            beyond = np.full(length - len(pointers), pointers[-1])
+            self._pointers.append(np.concatenate([pointers, beyond]))
         self.window_ptr: Int64s = np.sum(self._pointers, axis=0)
-        some = [array_of(log, "recorded") for log in logs if "recorded" in log]
+        some = [array_of(log, "recorded") for log in attempts[0][1] if "recorded" in log]
         self.recorded = Beside(some) if some else None
 
     def __len__(self) -> int:
@@ -139,6 +185,30 @@ class Beside:
         return np.concatenate(found, axis=-1)
 
 
+class After:
+    """Rows of several attempts, one after the other.
+
+    Args:
+        parts: (rows, n) each.
+    """
+
+    def __init__(self, parts: Sequence[Beside]) -> None:
+        self._parts = parts
+        self._edges = np.cumsum([0, *(part.shape[0] for part in parts)])
+        self.shape: tuple[int, ...] = (int(self._edges[-1]), parts[0].shape[1])
+        self.dtype = parts[0].dtype
+
+    def read(self, *key: slice) -> npt.NDArray[Any]:
+        """Return a part: one slice without a step for each dimension."""
+        start, stop, _ = key[0].indices(self.shape[0])
+        found = []
+        for part, lo, hi in zip(self._parts, self._edges[:-1], self._edges[1:], strict=True):
+            rows = slice(max(start, int(lo)) - int(lo), max(0, min(stop, int(hi)) - int(lo)))
+            if rows.start < rows.stop or lo == 0:
+                found.append(part.read(rows, *key[1:]))
+        return np.concatenate(found)
+
+
 class MergedRows:
     """Samples or snapshots in all owners' logs.
 
@@ -159,18 +229,26 @@ class MergedRows:
 
     def __init__(self, logs: Sequence[zarr.Group], committed: int) -> None:
         snapshots = list(logs[0].attrs["dimensions"])[:1] == ["snapshot"]  # type: ignore[arg-type]
-        end = committed + 1 if snapshots and committed else committed
-        self.steps: Int64s = _steps(logs[0], end)
-        for log in logs[1:]:
-            if not np.array_equal(_steps(log, end), self.steps):
-                raise OutputError(
-                    f"{log.store_path} lacks rows that were committed: it is damaged, or the "
-                    "run was finished meanwhile; open it again"
-                )
-        self.values = Beside([array_of(log, "value") for log in logs], len(self.steps))
-        self.attributes: dict[str, Any] = dict(logs[0].attrs)
+        steps, parts = [], []
+        attempts = _by_attempt(logs, committed)
+        for until, of_attempt in attempts:
+            end = until + 1 if snapshots and until else until
+            steps.append(_steps(of_attempt[0], end))
+            for log in of_attempt[1:]:
+                if not np.array_equal(_steps(log, end), steps[-1]):
+                    raise OutputError(
+                        f"{log.store_path} lacks rows that were committed: it is damaged, or the "
+                        "run was finished meanwhile; open it again"
+                    )
+            parts.append(Beside([array_of(log, "value") for log in of_attempt], len(steps[-1])))
+        self.steps: Int64s = np.concatenate(steps)
+        # One that was killed before it had recorded anything may lack logs.
+        some = [part for part in parts if part.shape[0]] or parts[:1]
+        self.values = some[0] if len(some) == 1 else After(some)
+        first = attempts[parts.index(some[0])][1]
+        self.attributes: dict[str, Any] = dict(first[0].attrs)
         self.columns = {
-            name: Beside([array_of(log, name) for log in logs])
+            name: Beside([array_of(log, name) for log in first])
             for name in self.attributes["columns"]
         }
 
@@ -221,11 +299,11 @@ def _groups(group: zarr.Group, path: str) -> list[tuple[str, zarr.Group]]:
     return [(name, member) for name, member in members if isinstance(member, zarr.Group)]
 
 
-def directory_of(group: zarr.Group) -> Path:
-    """Return the directory of a group."""
+def directory_of(group: zarr.Group, path: str | None = None) -> Path:
+    """Return the directory of a group, or of another one of the same store."""
     store = group.store
     assert isinstance(store, LocalStore), "runs are stored in directories"
-    return Path(store.root) / group.path
+    return Path(store.root) / (group.path if path is None else path)
 
 
 def _logs(stream: zarr.Group, path: str, last: str) -> list[zarr.Group]:

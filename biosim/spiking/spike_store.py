@@ -23,7 +23,7 @@ import zarr.errors
 from biosim.errors import OutputError
 from biosim.processes import this_process
 from biosim.spiking.append_log import CHUNK_VALUES, AppendLog
-from biosim.spiking.merged import OWNERS, RAW, WINDOW_TICKS
+from biosim.spiking.merged import OWNERS, RAW, WINDOW_TICKS, begun, committed_tick, log_name
 from biosim.spiking.recording import Int64s, Recording, SpikeRecord, UInt32s, Values
 from biosim.store import RunStore, writing
 
@@ -48,6 +48,8 @@ class StoreSink:
         dt_s: length of a tick in seconds.
         units: (population or projection, variable) -> unit, "1" where none is given.
         commit_every_s: seconds between two commits, more where a commit takes long.
+        attempt: which one at this run it is, from 0; as `next_attempt` gave it.
+        begins: the first tick that it records.
 
     Raises:
         OutputError: the store is not there, cannot be written, holds a run that is over, or the
@@ -63,6 +65,8 @@ class StoreSink:
         dt_s: float,
         units: Mapping[tuple[str, str], str] | None = None,
         commit_every_s: float = 2.0,
+        attempt: int = 0,
+        begins: int = 0,
     ) -> None:
         try:
             self._root = zarr.open_group(str(path), mode="r+", zarr_format=3)
@@ -81,7 +85,8 @@ class StoreSink:
         self._units = units or {}
         self._every_s = commit_every_s
         self._due_s = time.monotonic() + commit_every_s
-        self._tick = 0
+        self._tick = self._begins = begins
+        self._attempt = attempt
         self._path = Path(path)
         self._rows: dict[tuple[str, str], AppendLog] = {}
         self._spikes: dict[str, _SpikeLog] = {}
@@ -94,7 +99,8 @@ class StoreSink:
     def _begin(self, here: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]) -> None:
         """Claim the logs of what is owned, and make them."""
         first = next(iter(here))
-        name = f"{OWNERS}/{list(sizes).index(first):04}-{_log_name(here[first][0])}"
+        again = f"c{self._attempt:04}-" if self._attempt else ""
+        name = f"{OWNERS}/{again}{list(sizes).index(first):04}-{log_name(here[first][0], 0)}"
         try:
             # Of two who come at once, one makes it; a shard with two writers loses data.
             (self._path / name).mkdir(parents=True)
@@ -112,7 +118,7 @@ class StoreSink:
         self._owner = self._root.create_group(
             name,
             attributes={
-                "committed_tick": 0,
+                "committed_tick": self._begins,
                 "owned": {name: [lo, hi, sizes[name]] for name, (lo, hi) in here.items()},
                 "process": this_process(),
             },
@@ -213,7 +219,7 @@ class StoreSink:
             # Else no spikes and no recording would look alike.
             attributes["recorded_ticks"] = [list(each) for each in record.during.stretches]
         group = self._root.create_group(
-            f"spikes/{record.population}/{RAW}/{_log_name(lo)}",
+            f"spikes/{record.population}/{RAW}/{log_name(lo, self._attempt)}",
             attributes=attributes,
             overwrite=True,
         )
@@ -244,7 +250,7 @@ class StoreSink:
     ) -> AppendLog:
         first = next(iter(columns.values()))
         group = self._root.create_group(
-            f"{stream}/{RAW}/{variable}/{_log_name(int(first[0]))}",
+            f"{stream}/{RAW}/{variable}/{log_name(int(first[0]), self._attempt)}",
             attributes={
                 "dt_s": self._dt_s,
                 "units": units,
@@ -279,6 +285,38 @@ class StoreSink:
             "time" if alike else f"time_{variable}",
             "neuron" if same else f"neuron_{variable}",
         )
+
+
+def next_attempt(path: Path, tick: int) -> int:
+    """Let what was recorded count up to a tick, from which on another attempt records.
+
+    It is one write: whoever reads sees the run before or after it. One process only.
+
+    Args:
+        path: the directory `run.zarr`.
+        tick: where the run goes on.
+
+    Returns:
+        The number of the attempt.
+
+    Raises:
+        OutputError: the run has been finished, or less than that was stored.
+    """
+    root = zarr.open_group(str(path), mode="r+", zarr_format=3)
+    committed = committed_tick(root)
+    if committed is None:
+        raise OutputError(f"{path} has been finished, and takes no more: run it from the beginning")
+    starts = begun(root)
+    stored = committed if tick >= starts[-1] else tick
+    if stored < tick:
+        raise OutputError(
+            f"{path} has stored what was recorded until tick {stored:,}, and is to go on at "
+            f"{tick:,}: what is in between is lost; go on from an earlier checkpoint"
+        )
+    owners = root[OWNERS]
+    with writing(path):
+        owners.attrs["begun"] = [*starts, tick]
+    return len(starts)
 
 
 def write_neurons(
@@ -344,8 +382,3 @@ class _SpikeLog:
             begins = np.arange(begun, tick // WINDOW_TICKS + 1) * WINDOW_TICKS
             at = self._spikes.rows + np.searchsorted(ticks, begins)
             self._windows.append(window_ptr=at.astype(np.uint64))
-
-
-def _log_name(first: int) -> str:
-    """Return the name of the log whose first neuron this is; names sort as neurons do."""
-    return f"b{first:010}"

@@ -27,6 +27,8 @@ from biosim.wiring import AllToAll
 from biosim.wiring.rows import Part, build_rows
 from biosim.wiring.values import Constant
 
+Int64s = npt.NDArray[np.int64]
+
 GRID, MOST_AXES = 17, 4
 """Points an axis, and axes, of the grid on which the greatest effect is looked for."""
 
@@ -90,6 +92,49 @@ class PlasticSynapses:
         synapse = self.layout.sparse(self.plastic.projection).synapse
         assert synapse is not None
         return max(int(self.rows.delay.max(initial=1)), synapse.delay_post + 1)
+
+    @property
+    def name(self) -> str:
+        """The projection's."""
+        return self.layout.network.projections[self.plastic.projection].name
+
+    @property
+    def sources(self) -> int:
+        """How many neurons the source population has."""
+        source = self.layout.ends(self.plastic.projection)[0]
+        return self.layout.network.populations[source].size
+
+    def stored(self) -> list[str]:
+        """Return the arguments that a checkpoint has of every synapse."""
+        own = ["own_last"] if self.plastic.code.own_traces else []
+        return [*(f"a_{x}" for x in self.code.variables), *own]
+
+    def of_runs(self) -> list[str]:
+        """Return the arguments that a checkpoint has of every source and delay."""
+        return ["last", *(f"b_{t.name}" for t in self.plastic.code.pre_traces)]
+
+    def runs(self, lo: int, hi: int) -> tuple[Int64s, npt.NDArray[np.uint16], Int64s]:
+        """Return source, delay and position of the runs of the sources [lo, hi): (n,) each."""
+        row, source = self.rows.row, self.layout.ends(self.plastic.projection)[0]
+        numbers = np.arange(self.layout.emitting) if self._kept is None else self._kept
+        first = self.layout.first[source]
+        begin, end = (int(np.searchsorted(numbers, first + at)) for at in (lo, hi))
+        per_source = np.diff(row[begin : end + 1])
+        sources = np.repeat(numbers[begin:end].astype(np.int64) - first, per_source)
+        runs = np.arange(row[begin], row[end])
+        return sources, self.rows.delay[runs], runs
+
+    def by_target(self) -> Int64s:
+        """Return by slot where the synapses of a target begin, in the order of the targets."""
+        counts = np.bincount(self.rows.slot, minlength=self._shard.size[self._sheet])
+        found: Int64s = np.cumsum(counts) - counts
+        return found
+
+    def begin_at(self, tick: int) -> None:
+        """Take all rows for caught up with what happened before a tick."""
+        self.arguments["seen"][...] = tick
+        self.arguments["floor"][0] = tick
+        self.arguments["history"][...] = -1
 
     def variable(self, name: str) -> npt.NDArray[Any]:
         """Return a variable of the synapses, in the order of the rows, not a copy."""

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import astuple
-from typing import Any
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from biosim.checkpoints.directory import Checkpoint, newest
+from biosim.checkpoints.simulation import restore, store
 from biosim.contracts import Ranks
-from biosim.ledger import LayerCount, LedgerTotals
+from biosim.events import NEVER
 from biosim.ranks import OneRank, PretendRanks
-from biosim.simulation import Simulation
 from biosim.testing.networks import (
     LIMIT_S,
     NetworkLaws,
+    Outcome,
     Plan,
     few_examples,
     on_ranks,
     plans,
-    together,
 )
 from biosim.testing.same import assert_same
 
+Result = TypeVar("Result")
+
 
 class ResumeLaws(NetworkLaws):
-    """run(0 -> T) equals run(0 -> t), snapshot, a new simulation, restore, run(t -> T).
+    """run(0 -> T) equals run(0 -> t), checkpoint, a new simulation on any ranks, run(t -> T).
 
     t is any tick: in the midst of an epoch, with events in flight. Parameters, memory, answers,
-    activity and the ledger of both halves together are compared.
+    activity and the ledger are compared.
     """
 
     @few_examples
@@ -41,43 +47,66 @@ class ResumeLaws(NetworkLaws):
         self._stopped_and_restored(plan, share, 1, 1)
 
     @few_examples
-    @given(plan=plans(), share=st.integers(0, 99))
-    def test_a_run_is_restored_on_other_ranks(self, plan: Plan, share: int) -> None:
-        """A run of two ranks goes on on three."""
-        self._stopped_and_restored(plan, share, 2, 3)
+    @given(
+        plan=plans(),
+        share=st.integers(0, 99),
+        ranks=st.sampled_from(((1, 2), (2, 3), (4, 1))),
+    )
+    @example(plan=Plan(), share=33, ranks=(1, 2))
+    @example(plan=Plan(pause=0), share=70, ranks=(2, 3))
+    @example(plan=Plan(parts=2), share=50, ranks=(4, 1))
+    def test_a_checkpoint_goes_on_on_other_ranks(
+        self, plan: Plan, share: int, ranks: tuple[int, int]
+    ) -> None:
+        """A run is stored after `share` percent of its ticks, and restored on other ranks."""
+        self._stopped_and_restored(plan, share, *ranks)
 
-    def _stopped_and_restored(self, plan: Plan, share: int, before: int, after: int) -> None:
+    @pytest.mark.parametrize(("before", "after"), [(2, 4), (4, 1), (1, 2)])
+    def test_a_checkpoint_goes_on_with_other_replicas(self, before: int, after: int) -> None:
+        """Replicas are stored between two minibatches, when all are alike."""
+        if reason := self.uncut():
+            pytest.skip(f"it needs whole minibatches: {reason}")
+        plan = Plan(parts=4)
+        self._stopped_and_restored(plan, 100, before, after, replicas=True)
+
+    def _stopped_and_restored(
+        self, plan: Plan, share: int, before: int, after: int, replicas: bool = False
+    ) -> None:
         expected = on_ranks(1, lambda ranks: self.learnt(plan, ranks))
         ticks = self._ticks(plan)
-        until = ticks * share // 100
+        # With replicas: between the first epoch and the second.
+        until = NEVER if replicas else ticks * share // 100
+        first = replace(plan, replicas=before if replicas else 1)
+        second = replace(plan, replicas=after if replicas else 1)
 
-        def first_half(ranks: Ranks) -> tuple[int, dict[str, Any], LedgerTotals]:
+        def first_half(ranks: Ranks) -> int:
             x, y = self.data()
-            simulation = self.simulation(plan, ranks)
+            simulation = self.simulation(first, ranks)
             epoch = 0
             simulation.begin_epoch(x, y, epoch, plan.batch_size)
-            while simulation.finish(until) and epoch + 1 < plan.epochs:
+            while simulation.finish(until) and epoch + 1 < plan.epochs and not replicas:
                 epoch += 1
                 simulation.begin_epoch(x, y, epoch, plan.batch_size)
-            return epoch, simulation.snapshot(), simulation.ledger_totals()
+            store(simulation, Path(folder), {})
+            return epoch
 
-        halves = _each(before, first_half)
-        epoch, _, counted = halves[0]
-
-        def second_half(ranks: Ranks) -> Any:
+        def second_half(ranks: Ranks) -> Outcome:
             x, y = self.data()
-            simulation = self.simulation(plan, ranks)
-            simulation.restore(_shared_out([part for _, part, _ in halves], simulation))
+            simulation = self.simulation(second, ranks)
+            simulation.begin_epoch(x, y, epoch, plan.batch_size)
+            restore(simulation, Checkpoint(path or Path(folder)))
             simulation.finish()
             for later in range(epoch + 1, plan.epochs):
                 simulation.learn(x, y, later, plan.batch_size)
             return self.outcome(simulation)
 
-        got = on_ranks(after, second_half)
-        claim = f"a run that was restored at tick {until} of {ticks} should give the same"
-        for part in ("parameters", "state", "answers", "activity"):
+        with tempfile.TemporaryDirectory() as folder:
+            epoch = _each(before, first_half)[0]
+            path = newest(Path(folder))
+            got = on_ranks(after, second_half)
+        claim = f"a run that was stored at tick {until} of {ticks} should give the same"
+        for part in ("parameters", "state", "answers", "activity", "totals"):
             assert_same(getattr(got, part), getattr(expected, part), f"{claim} {part}")
-        assert_same(_added(counted, got.totals), expected.totals, f"{claim} ledger")
 
     def _ticks(self, plan: Plan) -> int:
         x, y = self.data()
@@ -87,37 +116,5 @@ class ResumeLaws(NetworkLaws):
         return simulation.engine.now
 
 
-def _each(size: int, program: Any) -> list[Any]:
+def _each(size: int, program: Callable[[Ranks], Result]) -> list[Result]:
     return [program(OneRank())] if size == 1 else PretendRanks(size, LIMIT_S).run(program)
-
-
-def _shared_out(parts: Sequence[dict[str, Any]], simulation: Simulation) -> dict[str, Any]:
-    """Return what this rank owns of the snapshots of any number of ranks."""
-    rank, owner = simulation.ranks.rank, simulation.owner
-
-    def mine(by_population: dict[int, Any]) -> dict[int, Any]:
-        return {i: thing for i, thing in by_population.items() if owner[i] == rank}
-
-    actors = mine(together([part["actors"] for part in parts]))
-    ticks = {tick for part in parts for tick in part["pending"]}
-    pending = {
-        tick: events
-        for tick in ticks
-        if (events := mine(together([part["pending"].get(tick, {}) for part in parts])))
-    }
-    return {**parts[0], "actors": actors, "pending": pending}
-
-
-def _added(one: LedgerTotals, other: LedgerTotals) -> LedgerTotals:
-    """Return the ledger of two halves of a run: counts add up, maxima do not."""
-    names = LayerCount.__dataclass_fields__
-
-    def layer(first: LayerCount, second: LayerCount) -> LayerCount:
-        pairs = zip(names, astuple(first), astuple(second), strict=True)
-        return LayerCount(*(max(a, b) if name.endswith("_max") else a + b for name, a, b in pairs))
-
-    return LedgerTotals(
-        sent_bytes=[a + b for a, b in zip(one.sent_bytes, other.sent_bytes, strict=True)],
-        sent_events=[a + b for a, b in zip(one.sent_events, other.sent_events, strict=True)],
-        layers=[layer(a, b) for a, b in zip(one.layers, other.layers, strict=True)],
-    )

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import gc
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
+import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from biosim.checkpoints.directory import Checkpoint, newest
+from biosim.checkpoints.simulation import restore, store
 from biosim.contracts import Ranks
 from biosim.events import Tick
 from biosim.network import Network
@@ -161,6 +166,34 @@ def taken(sink: MemorySink, events: int) -> Activity:
     )
 
 
+def after_each_other(first: Activity, then: Activity) -> Activity:
+    """Return what the first and the second half of a run give together."""
+
+    def rows(a: Any, b: Any) -> Any:
+        return np.concatenate([a, b])
+
+    def both(of: Mapping[Any, Any], more: Mapping[Any, Any], join: Any) -> dict[Any, Any]:
+        found = {**of, **more}
+        return found | {name: join(of[name], more[name]) for name in of.keys() & more.keys()}
+
+    return Activity(
+        both(first.spikes, then.spikes, lambda a, b: tuple(map(rows, a, b))),
+        both(
+            first.states,
+            then.states,
+            lambda a, b: States(rows(a.ticks, b.ticks), a.neurons, rows(a.values, b.values)),
+        ),
+        both(
+            first.weights,
+            then.weights,
+            lambda a, b: Weights(
+                rows(a.ticks, b.ticks), a.sources, a.targets, both(a.values, b.values, rows)
+            ),
+        ),
+        first.events + then.events,
+    )
+
+
 class SpikingRankLaws(SpikingLaws):
     """Spikes, states and weights are the same bits on any threads and ranks."""
 
@@ -232,6 +265,41 @@ class SpikingResumeLaws(SpikingLaws):
         events = first.machine.synaptic_events + second.machine.synaptic_events
         claim = f"a run that was restored at tick {tick} should give the same"
         self.check(taken(sink, events), claim)
+
+    @few_examples
+    @given(
+        share=st.integers(0, 99),
+        ranks=st.sampled_from(((1, 2), (2, 3), (4, 1))),
+        threads=st.sampled_from(((1, 1), (2, 1), (1, 3))),
+    )
+    @example(share=50, ranks=(1, 2), threads=(1, 1))
+    @example(share=71, ranks=(2, 3), threads=(1, 1))
+    @example(share=29, ranks=(4, 1), threads=(1, 1))
+    def test_a_checkpoint_goes_on_on_other_ranks(
+        self, share: int, ranks: tuple[int, int], threads: tuple[int, int]
+    ) -> None:
+        """A run is stored at any tick, with spikes on their way, and restored on other ranks."""
+        tick = self.ticks * share // 100
+        before, after = MemorySink(), MemorySink()
+
+        def first_half(rank: Ranks) -> None:
+            simulation = self.simulation(rank, threads[0], before)
+            simulation.run_to(tick)
+            store(simulation, Path(folder), {})
+
+        def second_half(rank: Ranks) -> int:
+            simulation = self.simulation(rank, threads[1], after)
+            restore(simulation, Checkpoint(path or Path(folder)))
+            simulation.run_to(self.ticks)
+            assert simulation.machine is not None
+            return simulation.machine.synaptic_events
+
+        with tempfile.TemporaryDirectory() as folder:
+            PretendRanks(ranks[0], LIMIT_S).run(first_half)
+            path = newest(Path(folder))
+            events = sum(PretendRanks(ranks[1], LIMIT_S).run(second_half))
+        claim = f"a run that was stored at tick {tick} should give the same"
+        self.check(after_each_other(taken(before, 0), taken(after, events)), claim)
 
     @pytest.mark.parametrize("overlap", [True, pytest.param(False, marks=pytest.mark.slow)])
     def test_restored_ranks_may_exchange_otherwise(self, overlap: bool) -> None:

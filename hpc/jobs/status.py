@@ -181,7 +181,7 @@ def _joined(
 
     latest = next(iter(reversed(jobs)), None)
     if job := next((job for job in jobs if job.runs), None):
-        return found(RUNNING, _warned(job), job)
+        return found(RUNNING, _restarts(job), job)
     if progress.status == COMPLETE:
         return found(COMPLETE, "", latest)
     if job := next((job for job in jobs if job.waits), None):
@@ -208,12 +208,12 @@ def _jobs(entry: Entry, known: Mapping[str, JobState]) -> Iterator[JobState]:
             yield job
 
 
-def _warned(job: JobState) -> str:
-    return f"begun again {job.restarts} times" if job.restarts else ""
+def _restarts(job: JobState) -> str:
+    return f"restarts so far: {job.restarts}" if job.restarts else ""
 
 
 def _waiting(job: JobState) -> str:
-    again = f"to go on, {job.restarts} times so far" if job.restarts else ""
+    again = f"to go on; {_restarts(job)}" if job.restarts else ""
     reason = "" if job.reason == "None" else job.reason
     return "; ".join(filter(None, (again, reason)))
 
@@ -235,7 +235,10 @@ def _by_itself(
     if not (entry.jobs or progress.status):
         return UNSUBMITTED, "biosim resubmit submits it"
     gone = job or JobState(entry.jobs[-1] if entry.jobs else "", GONE)
-    return outcome(gone, last_lines(log_path(out, gone.job, "err"), LINES))
+    path = log_path(out, gone.job, "err")
+    if not (progress.status or path.exists() or gone.reason):
+        gone = replace(gone, reason="it never began and is not known any more, likely cancelled")
+    return outcome(gone, last_lines(path, LINES))
 
 
 def narrowed(found: SubmissionStatus, entries: Iterable[Entry]) -> SubmissionStatus:

@@ -32,6 +32,7 @@ from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "munge", "libpmix2")
 DAEMONS = ("munged", "slurmctld", "slurmd")
+BESIDE = ("slurmstepd", "srun", "salloc", "sbatch")
 PROGRAMS = (*DAEMONS, "sbatch", "scontrol", "sinfo", "srun")
 
 CPUS, MEMORY_MB = 4, 4000
@@ -73,7 +74,7 @@ MpiDefault=none
 {memory.gathering}
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-DefMemPerCPU=500
+DefMemPerCPU=1000
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1,bf_interval=1
 SlurmdParameters=config_overrides
 ReturnToService=2
@@ -250,7 +251,20 @@ def stop(here: Path) -> None:
     while any(_daemons(here)):
         time.sleep(0.01)
     for group, _, _ in os.walk(MEMORY_CGROUPS / _name(here), topdown=False):
-        os.rmdir(group)
+        _remove(group)
+
+
+def _remove(group: str) -> None:
+    """Remove a cgroup; the kernel may still be at the end of what was killed in it."""
+    until = time.monotonic() + GRACE_S
+    while True:
+        try:
+            os.rmdir(group)
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
 
 
 def status(here: Path) -> str:
@@ -367,22 +381,20 @@ def _asked(here: Path, *command: str) -> str:
 def _daemons(here: Path) -> Iterator[int]:
     for process in _living():
         words = _command(process)
-        if Path(words[0]).name in DAEMONS and any(f"{here}/" in word for word in words):
-            yield process
-        elif _has(process, f"SLURM_CONF={here}/slurm.conf", beside="slurmscriptd"):
+        told = Path(words[0]).name in DAEMONS and any(f"{here}/" in word for word in words)
+        if told or _has(process, f"SLURM_CONF={here}/slurm.conf", beside="slurmscriptd"):
             yield process
 
 
 def _jobs(here: Path) -> Iterator[int]:
-    """Yield the processes of jobs, and the one that Slurm has beside each."""
+    """Yield the processes of jobs, that which Slurm has beside each, and commands that wait."""
     for process in _living():
-        if _has(process, f"SLURM_CLUSTER_NAME={_name(here)}"):
-            yield process
-        elif _has(process, f"SLURM_CONF={here}/slurm.conf", beside="slurmstepd"):
+        told = _has(process, f"SLURM_CLUSTER_NAME={_name(here)}")
+        if told or _has(process, f"SLURM_CONF={here}/slurm.conf", beside=BESIDE):
             yield process
 
 
-def _has(process: int, variable: str, beside: str = "") -> bool:
+def _has(process: int, variable: str, beside: str | tuple[str, ...] = "") -> bool:
     """Return whether a process was given a variable, and has a name that begins so."""
     named = _read(process, "comm").startswith(beside)
     return named and variable in _read(process, "environ").split("\0")

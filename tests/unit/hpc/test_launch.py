@@ -297,3 +297,11 @@ def test_more_ranks_than_a_machine_can_hold_are_not_started() -> None:
     check_room(120, 24 << 30)
     with pytest.raises(BiosimError, match=r"got --ranks 123, .* takes 24 GiB, and .* at most 122"):
         check_room(123, 24 << 30)
+
+
+def test_ranks_are_started_on_this_machine_and_not_on_others_of_an_allocation() -> None:
+    job = {"SLURM_JOBID": "7", "SLURM_NODELIST": "n[1-2]", "SLURM_JOB_NODELIST": "n[1-2]"}
+    kept = {"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "2"}
+    found = environment(job | kept)
+    assert found.keys() & job.keys() == set()
+    assert kept.items() <= found.items()

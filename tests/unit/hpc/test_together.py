@@ -69,6 +69,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         (BATCH, 1, False),
         (BATCH, 4, True),
         ({"SLURM_NTASKS": "1"}, None, False),
+        # A shell on a node, which srun has started.
+        (SRUN | {"SLURM_NTASKS": "1"}, 4, True),
+        (SRUN | {"SLURM_NTASKS": "1"}, 1, False),
     ],
 )
 def test_ranks_are_launched_that_are_not_there(
@@ -111,7 +114,7 @@ def test_what_starts_runs_itself_is_started_once(started: Start) -> None:
 def test_a_process_of_its_own_speaks_and_needs_no_mpi(
     started: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(together, "mpi", lambda: pytest.fail("MPI is not needed"))
+    monkeypatch.setattr(together, "mpi", lambda check: pytest.fail("MPI is not needed"))
     for environment in ({}, BATCH, {"OMPI_COMM_WORLD_SIZE": "1"}):
         started(environment)
         assert isinstance(take_part(), OneRank)
@@ -121,9 +124,11 @@ def test_a_process_of_its_own_speaks_and_needs_no_mpi(
 def test_processes_that_do_not_see_each_other_are_refused(
     started: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = SimpleNamespace(COMM_WORLD=SimpleNamespace(Get_size=lambda: 1))
-    monkeypatch.setattr(together, "mpi", lambda: world)
-    for environment, message in ((OPEN_MPI, "promises 3 ranks and the MPI"), (SRUN, "promises 2")):
+    world = SimpleNamespace(
+        COMM_WORLD=SimpleNamespace(Get_size=lambda: 1), Get_library_version=lambda: "MPICH 5.0"
+    )
+    monkeypatch.setattr(together, "mpi", lambda check: world)
+    for environment, message in ((OPEN_MPI, "3 ranks and MPICH 5.0 sees 1"), (SRUN, "--mpi=pmi2")):
         started(environment)
         with pytest.raises(BiosimError, match=message):
             run_together(1, 1.0, lambda ranks: None)
@@ -137,7 +142,8 @@ def test_ranks_are_made_once(started: Start, monkeypatch: pytest.MonkeyPatch) ->
         made.append(given)
         return SimpleNamespace(rank=1, size=3)
 
-    monkeypatch.setattr(together, "mpi", lambda: SimpleNamespace(COMM_WORLD=comm))
+    world = SimpleNamespace(COMM_WORLD=comm, Get_library_version=lambda: "MPICH 5.0")
+    monkeypatch.setattr(together, "mpi", lambda check: world)
     monkeypatch.setattr(together, "MpiRanks", make)
     started(OPEN_MPI)
     assert take_part() is take_part()

@@ -143,6 +143,7 @@ def test_jobs_that_slurm_has_forgotten_are_judged_by_what_they_wrote(
     save(tmp_path, submission(7))
     append_jobs(tmp_path, {index: [f"7_{index}"] for index in range(6)})
     slurm_says()
+    assert "it never began and is not known any more" in entries(tmp_path)[0].why
     wrote(tmp_path, 0, status="failed", error="so it is")
     wrote(tmp_path, 1, status="interrupted", error="warned")
     wrote(tmp_path, 2, status="stopped", error="asked")
@@ -197,7 +198,7 @@ def test_jobs_of_the_local_executor_are_asked_for_there(
     monkeypatch.setattr(local, "states", lambda out: states)
     wrote(tmp_path, 1, status="stopped")
     running, killed, _ = entries(tmp_path)
-    assert (running.state, running.why) == ("running", "begun again 2 times")
+    assert (running.state, running.why) == ("running", "restarts so far: 2")
     assert (killed.state, "was killed" in killed.why) == ("gone", True)
 
 
