@@ -17,15 +17,23 @@ from functools import cache, partial
 from typing import TypeVar
 
 from biosim.contracts import Ranks
-from biosim.errors import BiosimError, DivergedError
+from biosim.errors import BiosimError, DivergedError, OutputError
 from biosim.ranks import OneRank, PretendRanks, RankFailedError, StoppedError
 from hpc.mpi_ranks import MpiRanks, mpi
-from hpc.stopping import Heeding
+from hpc.stopping import ByHandError, Heeding, InterruptedRunError
 from hpc.world import LAUNCHED, check_size, check_understood, promised
 
 Result = TypeVar("Result")
 
-KINDS: tuple[type[BiosimError], ...] = (BiosimError, DivergedError, StoppedError, RankFailedError)
+KINDS: tuple[type[BiosimError], ...] = (
+    BiosimError,
+    DivergedError,
+    StoppedError,
+    RankFailedError,
+    ByHandError,
+    InterruptedRunError,
+    OutputError,
+)
 """What every rank raises if all fail together: the first failure, or the nearest of these."""
 
 
@@ -120,7 +128,7 @@ def by_first(ranks: Ranks, action: Callable[[], object]) -> None:
 
 
 def run_together(
-    pretend: int, limit_s: float, program: Callable[[Ranks], Result], device: str = "cpu"
+    pretend: int, limit_s: float, program: Callable[[Heeding], Result], device: str = "cpu"
 ) -> Result:
     """Run a program on every rank; return what it returns, for pretended ones that of rank 0.
 
