@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpc.needs import needs
 from hpc.submission.amounts import clock_text, memory_text, seconds
 from hpc.submission.command import found_flavour
 from hpc.submission.description import Scheduler
@@ -46,6 +45,8 @@ def proposed(
     wanted = [key for key in ("memory", "time") if key not in known.origins]
     if not wanted:
         return known, said
+    from hpc.needs import needs  # the parser and the compiler that it may need take seconds
+
     found = [needs(scenario, known.description.ranks) for scenario in scenarios]
     job = known.description
     size = MEMORY_MARGIN * max(each.memory_bytes for each in found) * job.ranks_per_node

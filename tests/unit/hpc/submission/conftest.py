@@ -131,6 +131,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
         (bin_ / name).write_text(text)
         (bin_ / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    monkeypatch.setattr("hpc.submission.checking.NODE_LOCAL", ())  # where tests write
     monkeypatch.setenv("FAKE", str(place))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in [name for name in os.environ if name.startswith(("SLURM_", "BIOSIM_SITE"))]:

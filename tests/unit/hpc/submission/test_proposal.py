@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from hpc.needs import Needs
-from hpc.submission import proposal
 from hpc.submission.command import found_flavour
 from hpc.submission.description import Description
 from hpc.submission.proposal import proposed
@@ -27,7 +26,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         ranks.append(n)
         return Needs(1.0 * GIB, 7200.0)
 
-    monkeypatch.setattr(proposal, "needs", needs)
+    monkeypatch.setattr("hpc.needs.needs", needs)
     return ranks
 
 

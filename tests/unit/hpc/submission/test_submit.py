@@ -326,6 +326,9 @@ def test_an_answer_without_a_number_is_refused(submit: Command, cluster: Cluster
         (["digits", "--scheduler", "local", "--chain", "2"], "have no time limit to outlast"),
         (["digits", "--scheduler", "pbs", "--chain", "2"], "qsub -W depend=afterany:JOB"),
         (["digits", "--scheduler", "lsf", "--chain", "2"], "bsub -w 'ended(JOB)'"),
+        (["digits", "--scheduler", "local", "--nodes", "2"], "nodes is 2 and this machine is one"),
+        (["digits", "--scheduler", "local", "--module", "a"], "modules is for jobs on other mach"),
+        (["digits", "--scheduler", "local", "--container", "a"], "container is for jobs on other"),
         ([], "no scenario; expected biosim submit SCENARIO"),
     ],
 )
@@ -343,6 +346,20 @@ def test_a_run_that_is_too_large_for_the_disk_is_refused(
 ) -> None:
     monkeypatch.setattr("scenarios.disk.room", lambda out: 1000.0)
     refused(submit("digits", *QUICK), "has room for 1.0 KiB")
+
+
+def test_a_directory_that_nodes_seldom_share_is_said(
+    submit: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpc.submission.checking.NODE_LOCAL", (submit.home,))
+    assert "may be on this machine only" in submit("digits", *QUICK, "--dry-run").err
+
+
+def test_a_name_that_no_scheduler_takes_is_changed_for_it(
+    submit: Command, cluster: Cluster
+) -> None:
+    submit("digits", *QUICK, 'name=my "first" run', "--out", "there")
+    assert cluster.flags(101)["job-name"] == "my-first-run"
 
 
 def test_gpus_and_devices_that_do_not_go_together_are_said(submit: Command) -> None:
