@@ -11,9 +11,13 @@ same, however many there are; another value, or one at another place, changes it
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import sys
+from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,8 @@ Array = npt.NDArray[Any]
 
 CHUNK_BYTES = 64 << 20
 """Of a file, at most; a row of its own may be longer."""
+SYNCING = 16
+"""Files that are seen onto the disk at a time."""
 SUMMED = 1 << 18
 """Numbers that are summed at a time: they stay in the cache."""
 
@@ -46,12 +52,19 @@ class Stretch:
         values: (n, ...) rows, none where the rank owns none.
         first: position of the first row in the array.
         rows: of the whole array.
+        total: the check sum of the rows, where it is known.
     """
 
     path: str
     values: Array
     first: int
     rows: int
+    total: int | None = None
+
+    @property
+    def sum(self) -> int:
+        """The check sum of the rows."""
+        return summed(self.values, self.first) if self.total is None else self.total
 
 
 def before(ranks: Ranks, rows: int) -> tuple[int, int]:
@@ -62,17 +75,32 @@ def before(ranks: Ranks, rows: int) -> tuple[int, int]:
     return int(every[: ranks.rank].sum()), int(every.sum())
 
 
-def describe(group: zarr.Group, stretch: Stretch) -> None:
-    """Make the array of a stretch, without its values; one process only."""
-    group.create_array(
-        stretch.path,
-        shape=(stretch.rows, *stretch.values.shape[1:]),
-        chunks=(_chunk_rows(stretch), *(max(1, n) for n in stretch.values.shape[1:])),
-        dtype=stretch.values.dtype,
-        compressors=None,
-        filters=None,
-        fill_value=0,
-    )
+def describe(directory: Path, stretch: Stretch) -> None:
+    """Make the array of a stretch, without its values; one process only.
+
+    By hand, because there are many, and making one by the library takes as long as a checkpoint
+    of a small network; the format is that of the Zarr specification, version 3.
+    """
+    dtype = stretch.values.dtype
+    beside = stretch.values.shape[1:]
+    order = {} if dtype.itemsize == 1 else {"configuration": {"endian": sys.byteorder}}
+    about = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [stretch.rows, *beside],
+        "data_type": dtype.name,
+        "chunk_grid": {
+            "name": "regular",
+            "configuration": {"chunk_shape": [_chunk_rows(stretch), *(max(1, n) for n in beside)]},
+        },
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": False if dtype.kind == "b" else 0,
+        "codecs": [{"name": "bytes", **order}],
+        "attributes": {},
+    }
+    path = directory / stretch.path
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "zarr.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def write(directory: Path, stretch: Stretch) -> set[Path]:
@@ -170,9 +198,14 @@ def _chunk_rows(stretch: Stretch) -> int:
 
 def synced(paths: Iterable[Path]) -> None:
     """See files and directories onto the disk."""
-    for path in paths:
-        number = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+    # A disk takes what comes from several at once together.
+    with ThreadPoolExecutor(SYNCING) as pool:
+        deque(pool.map(_synced, paths), maxlen=0)
+
+
+def _synced(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

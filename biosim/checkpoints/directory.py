@@ -61,10 +61,10 @@ def complete(path: Path, attributes: Mapping[str, Any], keep: int) -> Path:
     zarr.open_group(str(path), mode="r+", zarr_format=3).attrs.update(
         {"format": FORMAT, **attributes}
     )
-    for at, _, names in os.walk(path, topdown=False):
-        # Arrays were seen onto the disk by who wrote them; what describes them was not.
-        arrays.synced([Path(at) / name for name in names if name == "zarr.json"])
-        arrays.synced([Path(at)])
+    # Arrays were seen onto the disk by who wrote them; what describes them was not.
+    found = [(Path(at), names) for at, _, names in os.walk(path)]
+    arrays.synced(at / name for at, names in found for name in names if name == "zarr.json")
+    arrays.synced(at for at, _ in found)
     final = folder / path.name.removeprefix(PARTIAL)
     if final.exists():  # of an attempt that went as far
         shutil.rmtree(final)

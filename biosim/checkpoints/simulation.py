@@ -66,14 +66,13 @@ def store(
     totals = asdict(simulation.ledger_totals())
     path = folder / f"{PARTIAL}{name_of(now)}"
     _together(ranks, folder, lambda: begin(folder, now) if ranks.rank == 0 else None)
-    root = zarr.open_group(str(path), mode="r+", zarr_format=3)
     written: set[Path] = set()
     sums: dict[str, int] = {}
 
     def take(stretch: Stretch) -> None:
         if ranks.rank == 0 and stretch.path not in sums:
-            arrays.describe(root, stretch)
-        total = sums.get(stretch.path, 0) + arrays.summed(stretch.values, stretch.first)
+            arrays.describe(path, stretch)
+        total = sums.get(stretch.path, 0) + stretch.sum
         sums[stretch.path] = total % (1 << 64)
         written.update(arrays.write(path, stretch))
 

@@ -46,18 +46,17 @@ def stretches(ranks: Ranks, each: list[PlasticSynapses], now: int) -> Iterator[S
 
 
 def _synapses(ranks: Ranks, each: list[PlasticSynapses]) -> Iterator[Stretch]:
-    sizes = [len(synapses.rows.slot) for synapses in each]
-    first, rows = before(ranks, sum(sizes))
-    begins = [synapses.by_target() for synapses in each]
+    first, rows = before(ranks, sum(len(synapses.rows.slot) for synapses in each))
     for name in each[0].stored():
-        parts = []
-        for synapses, begin in zip(each, begins, strict=True):
+        at, path = first, f"synapses/{each[0].name}/{name}"
+        for synapses in each:
             values = synapses.arguments[name]
-            ordered = np.empty_like(values)
-            _gather(values, synapses.rows.slot, begin.copy(), ordered)
-            parts.append(ordered)
-        path = f"synapses/{each[0].name}/{name}"
-        yield Stretch(path, parts[0] if len(parts) == 1 else np.concatenate(parts), first, rows)
+            ordered, bits = np.empty_like(values), f"u{values.dtype.itemsize}"
+            total = _gather(
+                values.view(bits), synapses.rows.slot, synapses.by_target(), at, ordered.view(bits)
+            )
+            yield Stretch(path, ordered, at, rows, int(total))
+            at += len(values)
 
 
 def restore(ranks: Ranks, each: list[PlasticSynapses], now: int, read: Read) -> None:
@@ -91,19 +90,24 @@ def restore(ranks: Ranks, each: list[PlasticSynapses], now: int, read: Read) -> 
 
 
 @cached
-def _gather(values: Any, slot: Any, at: Any, out: Any) -> None:
-    """Put values, by row, in the order of (target, row).
+def _gather(values: Any, slot: Any, at: Any, first: Any, out: Any) -> Any:
+    """Put values, by row, in the order of (target, row); return their check sum.
 
     Args:
-        values: (n,).
+        values: (n,) bits of each.
         slot: (n,) target of each.
         at: by slot, where the first value of a target goes; moved on.
+        first: position of the first one in the whole array.
         out: (n,) written.
     """
+    total = np.uint64(0)
     for m in range(values.shape[0]):
         j = slot[m]
-        out[at[j]] = values[m]
-        at[j] += 1
+        place = at[j]
+        out[place] = values[m]
+        total += np.uint64(values[m]) * np.uint64(2 * (first + place) + 1)
+        at[j] = place + 1
+    return total
 
 
 @cached

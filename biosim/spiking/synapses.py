@@ -72,6 +72,7 @@ class PlasticSynapses:
         self.layout, self.plastic, self.number = layout, plastic, number
         self._shard = shard
         self._kept: npt.NDArray[np.uint32] | None = None
+        self._by_target: Int64s | None = None
         i, code = plastic.projection, plastic.code
         self._target = layout.ends(i)[1]
         self._sheet, place = shard.within(self._target)
@@ -126,9 +127,11 @@ class PlasticSynapses:
 
     def by_target(self) -> Int64s:
         """Return by slot where the synapses of a target begin, in the order of the targets."""
-        counts = np.bincount(self.rows.slot, minlength=self._shard.size[self._sheet])
-        found: Int64s = np.cumsum(counts) - counts
-        return found
+        if self._by_target is None:
+            counts = np.zeros(self._shard.size[self._sheet], dtype=np.int64)
+            _count(self.rows.slot, counts)
+            self._by_target = np.cumsum(counts) - counts
+        return self._by_target.copy()
 
     def begin_at(self, tick: int) -> None:
         """Take all rows for caught up with what happened before a tick."""
@@ -276,6 +279,12 @@ class PlasticSynapses:
         table = one[:length].astype(self._shard.float)
         table[-1] = 0.0
         return table
+
+
+@cached
+def _count(slot: Any, counts: Any) -> None:
+    for m in range(slot.shape[0]):
+        counts[slot[m]] += 1
 
 
 @cached
