@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xarray as xr
 
+import biosim
 from hpc.jobs.local_record import read_jobs, supervisor
+from hpc.jobs.progress import read_progress
 from hpc.jobs.record import append_job, save
 from hpc.summary import collect, summarise
 from tests.unit.hpc.jobs.test_record import submission
@@ -195,6 +198,48 @@ def test_a_job_of_two_ranks_ends_with_the_process_that_runs_the_jobs(
     until(lambda: "1 gone" in biosim_command("status", str(out)).out)
     assert "the process that ran the jobs was killed" in biosim_command("status", str(out)).out
     until(lambda: said(run)["status"] == "stopped")
+
+
+def warned(out: Path, run: Path, epoch: int) -> None:
+    """Warn a job as a scheduler does before its time is up, once its run has come so far."""
+    until(lambda: read_progress(run).said.get("epoch", 0) >= epoch)
+    before = read_jobs(out)[0]
+    assert before.process is not None
+    os.kill(before.process["pid"], signal.SIGUSR1)
+    until(lambda: read_jobs(out)[0].restarts > before.restarts)
+
+
+@pytest.mark.slow
+def test_a_job_that_is_warned_twice_ends_with_the_bits_of_one_that_is_not(
+    biosim_command: Command, ended_afterwards: list[Path]
+) -> None:
+    out = Path("runs/warned").absolute()
+    ended_afterwards.append(out)
+    words = ["digits", "run.epochs=40", "run.batch_size=8", "record.samples=3"]
+    done = biosim_command("submit", *words, "--scheduler", "local", "--out", str(out))
+    assert done.code == 0, done.err
+    run = out / "runs/backprop/seed-0"
+    warned(out, run, 2)
+    warned(out, run, int(read_progress(run).said["epoch"]) + 2)
+    until(lambda: over(out))
+    assert [(job.state, job.restarts) for job in read_jobs(out)] == [("COMPLETED", 2)]
+    assert biosim_command("run", *words, "--out", "whole").code == 0
+    assert differing(biosim.open_run(run), biosim.open_run("whole")) == []
+    other = biosim_command("run", *words, "run.seed=1", "--out", "other")
+    assert other.code == 0
+    assert differing(biosim.open_run(run), biosim.open_run("other"))
+
+
+def differing(one: xr.DataTree, other: xr.DataTree) -> list[str]:
+    """Return the arrays in which two runs differ, but for those that say how long they took."""
+    names = [
+        f"{node.path}/{name}"
+        for node in one.subtree
+        if not node.path.startswith(("/timing", "/ranks"))
+        for name in node.to_dataset(inherit=False).data_vars
+    ]
+    assert len(names) > 10
+    return [name for name in names if not one[name].equals(other[name])]
 
 
 @pytest.mark.slow
