@@ -19,7 +19,7 @@ from hpc.resume import resume as resume_one
 from hpc.resume import stored_scenario
 from hpc.run import run as run_one
 from hpc.stopping import heeded
-from hpc.together import failing_together, first, take_part, to_be_launched
+from hpc.together import failing_together, first, to_be_launched, wait_for_all
 from hpc.world import allotted
 from scenarios.reading import AnyScenario, read_tree, resolve_any
 from scenarios.spiking.schema import SpikingScenario
@@ -96,7 +96,7 @@ def _show(scenario: AnyScenario, directory: Path, go: Callable[[Watcher], Any]) 
         try:
             result = go(bar)
         except StoppedError:
-            take_part().agree(True)  # the launcher ends all as soon as one has ended
+            wait_for_all()
             raise
     if not first():
         return

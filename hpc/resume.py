@@ -112,7 +112,8 @@ def _attributes(out: Path) -> dict[str, Any]:
 
 
 def _check_over(out: Path, attributes: dict[str, Any]) -> None:
-    process = writer(out / STORE, attributes)
+    running = attributes.get("status") == "running"
+    process = writer(out / STORE, attributes) if running else None
     if process is not None:
         raise OutputError(
             f"{out} is still being written by process {process['pid']} on {process['host']}; "

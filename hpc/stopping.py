@@ -33,6 +33,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, *WARNINGS)
 STOPPED = 143
 """Exit code of a run that was asked to end, as the shell has it for SIGTERM."""
 
+INTERRUPTED = 75
+"""Exit code of a run that was warned and is to go on in another job; EX_TEMPFAIL elsewhere."""
+
 LAUNCHER = "BIOSIM_LAUNCHER"
 """Variable with the number of the process that has started the ranks on this machine."""
 
@@ -66,7 +69,7 @@ _asked: dict[int, float] = {}
 def exit_code(reason: StoppedError) -> int:
     """Return the exit code of a run that was asked to end."""
     if isinstance(reason, InterruptedRunError):
-        return os.EX_TEMPFAIL
+        return INTERRUPTED
     return 128 + signal.SIGINT if isinstance(reason, ByHandError) else STOPPED
 
 

@@ -61,6 +61,11 @@ def first() -> bool:
     return take_part().rank == 0
 
 
+def wait_for_all() -> None:
+    """Wait until every rank has come here: a launcher ends all as soon as one has ended badly."""
+    take_part().agree(True)
+
+
 def to_be_launched(asked: int | None) -> bool:
     """Return whether `--ranks` asks for processes that are not there yet.
 

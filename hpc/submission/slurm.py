@@ -25,11 +25,11 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.slurm.slurm import SlurmExecutor
 
 from hpc.jobs.record import LOGS
+from hpc.stopping import INTERRUPTED
 from hpc.submission.amounts import clock_text, mebibytes, seconds
 from hpc.submission.command import mpiexec, preparation, program
 from hpc.submission.description import Description
 from hpc.submission.site import SubmissionError
-from hpc.submission.work import INTERRUPTED
 
 SCRIPTS = "scripts"
 LIMIT_S = 60

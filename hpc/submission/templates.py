@@ -14,10 +14,10 @@ import jinja2
 
 import biosim
 from hpc.jobs.record import LOGS
+from hpc.stopping import INTERRUPTED
 from hpc.submission.amounts import clock_text, mebibytes, seconds
 from hpc.submission.command import mpiexec, preparation, program
 from hpc.submission.description import Description
-from hpc.submission.work import INTERRUPTED
 
 Batch = Literal["pbs", "lsf"]
 DIRECTORY = Path(__file__).parents[1] / "templates"

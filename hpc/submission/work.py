@@ -19,15 +19,12 @@ from hpc.jobs.record import ENTRIES, load
 from hpc.progress import Bar
 from hpc.resume import carry_on
 from hpc.stopping import STOPPED, exit_code, heeded
-from hpc.together import failing_together, first
+from hpc.together import failing_together, first, wait_for_all
 from hpc.world import speaks
 from scenarios.reading import AnyScenario, resolve_any
 
 DIRECTORY = "directory"
 """Of `cluster` in `submission.json`: where the user was."""
-
-INTERRUPTED = os.EX_TEMPFAIL
-"""Exit code of a job that was warned, and that is to be run again."""
 
 LINK = "BIOSIM_LINK"
 """Variable with a job's place in its chain, from 0."""
@@ -49,7 +46,10 @@ def work(out: Path, index: int) -> int:
     except BiosimError as problem:
         if speaks():
             print(f"biosim: {problem}", file=sys.stderr, flush=True)
-        return exit_code(problem) if isinstance(problem, StoppedError) else 2
+        if isinstance(problem, StoppedError):
+            wait_for_all()
+            return exit_code(problem)
+        return 2
 
 
 def _worked(out: Path, index: int) -> int:

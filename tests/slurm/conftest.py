@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.slurm.commands import Biosim
 from tests.slurm.jobs import Slurm, scripted
 
 
@@ -33,3 +34,14 @@ def no_job_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "slurm" in request.fixturenames:
         request.getfixturevalue("slurm").cancel_all()
+
+
+@pytest.fixture
+def biosim(
+    slurm: Slurm,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Biosim:
+    """The command line in a directory of its own."""
+    return Biosim(slurm, tmp_path, monkeypatch, capsys)

@@ -126,6 +126,18 @@ def test_an_error_that_only_the_store_has_is_found(tmp_path: Path, slurm_says: S
     assert entries(tmp_path)[0].why == "the disk is full"
 
 
+def test_whether_there_is_a_checkpoint_to_go_on_from_is_said(
+    tmp_path: Path, slurm_says: Slurm
+) -> None:
+    submitted(tmp_path)
+    slurm_says(*(JobState(f"7_{i}", "TIMEOUT", begin="a") for i in range(3)))
+    wrote(tmp_path, 0, status="interrupted", checkpoint=500)
+    wrote(tmp_path, 1, status="running", checkpoint=None)
+    told = [each.why for each in entries(tmp_path)]
+    assert ["goes on from its newest checkpoint" in why for why in told] == [True, False, False]
+    assert ["begins it anew" in why for why in told] == [False, True, True]
+
+
 def test_a_chain_is_as_far_as_the_job_that_runs_or_waits(tmp_path: Path, slurm_says: Slurm) -> None:
     submitted(tmp_path, {0: ["1", "2", "3"], 1: ["4", "5"], 2: ["6", "7"]})
     slurm_says(
