@@ -32,7 +32,6 @@ from hpc.progress import Bar
 from hpc.report import write_report
 from hpc.report_ranks import balance_lines
 from hpc.report_spiking import is_spiking, spiking_table, write_spiking_report
-from hpc.resume import AlreadyCompleteError
 from hpc.show import (
     card_text,
     rules_text,
@@ -50,7 +49,7 @@ from hpc.stopping import exit_code
 from hpc.stored import check_start
 from hpc.summary import collect, summarise
 from hpc.table import table
-from hpc.together import check_alone
+from hpc.together import AlreadyCompleteError, check_alone
 from hpc.world import speaks
 from rules import RULES, SYNAPSE_RULES
 from scenarios.complaints import nearest

@@ -15,12 +15,8 @@ from hpc.output import check_free
 from hpc.progress import Watcher
 from hpc.run import run_from
 from hpc.stored import told_run
-from hpc.together import by_first, failing_together, take_part
+from hpc.together import AlreadyCompleteError, by_first, failing_together, take_part
 from scenarios.reading import AnyScenario, resolve_any
-
-
-class AlreadyCompleteError(OutputError):
-    """A run has come to its end; there is nothing to go on with."""
 
 
 def resume(out: str | Path, overrides: Sequence[str] = (), watcher: Watcher | None = None) -> Any:

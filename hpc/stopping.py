@@ -116,8 +116,10 @@ def heeded() -> Iterator[None]:
     """
 
     def note(number: int, frame: FrameType | None) -> None:
-        came = _asked.setdefault(number, time.monotonic())
-        if number in WARNINGS or time.monotonic() - came < AGAIN_S:
+        now = time.monotonic()
+        if number not in _asked:
+            _asked[number] = now
+        if number in WARNINGS or now - _asked[number] <= AGAIN_S:
             return
         was = before[signal.Signals(number)]
         signal.signal(number, was)

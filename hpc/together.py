@@ -25,6 +25,11 @@ from hpc.world import LAUNCHED, check_size, check_understood, promised
 
 Result = TypeVar("Result")
 
+
+class AlreadyCompleteError(OutputError):
+    """A run has come to its end; there is nothing to go on with."""
+
+
 KINDS: tuple[type[BiosimError], ...] = (
     BiosimError,
     DivergedError,
@@ -32,7 +37,7 @@ KINDS: tuple[type[BiosimError], ...] = (
     RankFailedError,
     ByHandError,
     InterruptedRunError,
-    OutputError,
+    AlreadyCompleteError,
 )
 """What every rank raises if all fail together: the first failure, or the nearest of these."""
 

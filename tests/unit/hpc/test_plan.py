@@ -139,7 +139,7 @@ def happened(network: Network, ranks: int) -> list[Found]:
         simulation.run_to(TICKS)
         # Without what neurons keep, tables of a length of their own, and rows, which are apart.
         kept = re.compile(r"(store|plastic)\d+_(?!in_|c_|table_|l_|row)")
-        (binding,) = machine._bindings
+        (binding,) = machine.bindings
         found = {id(v): v for name, v in binding.arguments.items() if kept.match(name)}
         return Found(
             machine.shards[0].emitting,
