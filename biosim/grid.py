@@ -22,6 +22,8 @@ IRRELEVANT = {
     "place.replicas",
 }
 """Settings, beside those of `record`, that change nothing of what is learnt."""
+NO_RESULT = ("record", "checkpoint")
+"""Tables of a scenario on which no result depends."""
 ONLY_FOR_SPEED = {"run.threads", "run.device"}
 MOST_CELLS = 64
 """Places in the grid for each run, at most: beyond, the runs make no grid."""
@@ -64,7 +66,7 @@ def settings_of(scenario: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[path] = json.dumps(value)
 
-    walk("", {key: value for key, value in scenario.items() if key != "record"})
+    walk("", {key: value for key, value in scenario.items() if key not in NO_RESULT})
     dropped = IRRELEVANT | ONLY_FOR_SPEED | {"name", "rule.name"}
     return {key: value for key, value in found.items() if key not in dropped}
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from biosim.checkpoints.directory import Checkpoint
+from biosim.checkpoints.simulation import group_of
 from biosim.events import Kind
 from biosim.ledger import LedgerTotals
 from biosim.network import Network
@@ -52,8 +54,6 @@ class Recorder:
 
     def epoch(self, epoch: int) -> None:
         """Store what is due after this epoch; every rank calls it, for its collectives."""
-        if epoch > 0:
-            self._note_change(epoch)
         if epoch in self._weights_at:
             row = self._weights_at.index(epoch)
             for name, tensors in self._simulation.parameters().items():
@@ -63,6 +63,24 @@ class Recorder:
             self._activity(epoch)
         if epoch in self._weights_at or epoch == self._simulation.course.epochs:
             self.flush()
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """Return what this rank has noted: name of a group of a checkpoint -> values."""
+        return {
+            f"recorder/{name}": {"before": flat, "change": self._change[name]}
+            for name, flat in self._before.items()
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from what was noted before.
+
+        Raises:
+            CheckpointError: it is not there, or damaged.
+        """
+        for name, flat in self._before.items():
+            found = group_of(checkpoint, f"recorder/{name}")
+            self._before[name] = found["before"].to(flat.device)
+            self._change[name] = found["change"]
 
     def flush(self) -> None:
         """Store what has been noted every epoch and is only written now and then.
@@ -119,7 +137,8 @@ class Recorder:
                 )
             self._store.fill(f"{group}/activity", row, values)
 
-    def _note_change(self, epoch: int) -> None:
+    def note_change(self, epoch: int) -> None:
+        """Note, once, by how much an epoch has changed each weight."""
         now = self._flat()
         for name, flat in now.items():
             before = self._before[name]

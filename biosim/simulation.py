@@ -49,6 +49,10 @@ ANSWER_ROWS = 1000
 """Samples a minibatch when the network only answers."""
 
 
+class PausedError(Exception):
+    """A rank was asked to pause while the network answered; what was under way is of no use."""
+
+
 class Simulation:
     """One rank's part of a network.
 
@@ -211,13 +215,14 @@ class Simulation:
         first = self.share.replica * self._each
         return {*range(first, first + self._each), *hubs}
 
-    def run_to(self, tick: Tick) -> None:
-        """Advance until just before this tick.
+    def run_to(self, tick: Tick) -> bool:
+        """Advance until just before this tick; return False where a rank was asked to pause.
 
         Raises:
             DivergedError: a neuron's state is not finite any more; what was recorded is kept.
         """
         self._run(tick, idle=True)
+        return self.engine.now >= tick
 
     def begin_epoch(self, x: Tensor, y: Tensor, epoch: int, batch_size: int) -> None:
         """Lay out the samples of an epoch in an order of its own; `finish` presents them.
@@ -240,10 +245,16 @@ class Simulation:
     def finish(self, until: Tick = NEVER) -> bool:
         """Run until everything presented has been dealt with; return whether it was.
 
+        It is not, either, where a rank was asked to pause.
+
         Args:
             until: stop before this tick, with events left in flight.
         """
         return self._run(until) >= NEVER
+
+    def _finish_all(self) -> None:
+        if not self.finish():
+            raise PausedError
 
     def _run(self, until: Tick, idle: bool = False) -> Tick:
         try:
@@ -253,9 +264,13 @@ class Simulation:
                 self.machine.hand_over()
 
     def learn(self, x: Tensor, y: Tensor, epoch: int, batch_size: int) -> None:
-        """Present every sample once; see `begin_epoch`."""
+        """Present every sample once; see `begin_epoch`.
+
+        Raises:
+            PausedError: a rank was asked to pause.
+        """
         self.begin_epoch(x, y, epoch, batch_size)
-        self.finish()
+        self._finish_all()
 
     def answer(self, x: Tensor, phases: Sequence[str], epoch: int = 0) -> Tensor | None:
         """Return class scores (n_samples, n_classes), on the judge's rank.
@@ -267,6 +282,7 @@ class Simulation:
 
         Raises:
             NetworkError: a phase does not take place when the network answers.
+            PausedError: a rank was asked to pause.
         """
         answering = [p.name for p in self.network.phases if Mode.ANSWER in p.modes]
         for phase in phases:
@@ -276,7 +292,7 @@ class Simulation:
                 )
         y = torch.zeros(len(x), dtype=torch.uint8, device=x.device)
         self._present(x, y, torch.arange(len(x)), Mode.ANSWER, epoch, ANSWER_ROWS, phases)
-        self.finish()
+        self._finish_all()
         return self._judges[0].take() if self._judges else None
 
     def probe(self, x: Tensor, y: Tensor, epoch: int = 0) -> dict[str, Tensor]:
@@ -285,7 +301,7 @@ class Simulation:
         With replicas, the first one's ranks return it.
         """
         self._present(x, y, torch.arange(len(x)), Mode.PROBE, epoch, ANSWER_ROWS, None)
-        self.finish()
+        self._finish_all()
         found = {}
         for i, actor in self._actors.items():
             activity = actor.activity()

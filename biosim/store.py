@@ -150,6 +150,12 @@ class RunStore:
         with writing(self._path):
             self._root.attrs.update(attributes)
 
+    def go_on(self, ranks: int) -> None:
+        """Note that this process goes on with a run, on so many ranks."""
+        process = this_process()
+        resumed = [*self._root.attrs.get("resumed", []), {"ranks": ranks, "host": process["host"]}]  # type: ignore[misc]
+        self.describe({"status": "running", "process": process, "resumed": resumed})
+
     def finish(self, attributes: Mapping[str, Any]) -> None:
         """Add how the run ended, and what there is, so that what goes away is missed."""
         arrays = list(array_paths(self._path))
@@ -191,7 +197,12 @@ class RunStore:
         dimensions: Sequence[str],
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        """Make an array that `fill` writes row by row; floats are NaN until then."""
+        """Make an array that `fill` writes row by row; floats are NaN until then.
+
+        One that is there, because the run is resumed, stays.
+        """
+        if name in self._root:
+            return
         kind = np.dtype(dtype)
         with writing(self._path):
             self._root.create_array(

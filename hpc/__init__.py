@@ -1,5 +1,6 @@
 """Running scenarios: one run, comparisons, the report, the command line."""
 
-from hpc.run import Result, run
+from hpc.run import run
+from hpc.run_layers import Result
 
 __all__ = ["Result", "run"]

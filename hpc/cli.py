@@ -14,26 +14,24 @@ import typer
 
 import biosim
 import hpc
+import hpc.cli_run as cli_run
 import rules
 import scenarios
 from biosim.errors import BiosimError, OutputError, ScenarioError
 from biosim.ranks import StoppedError
-from biosim.traces import open_run
 from hpc.cli_jobs import submit, work
 from hpc.cli_jobs_after import cancel, fetch_results, logs, resubmit, status
+from hpc.cli_run import Out, Overrides, Overwrite, ScenarioName
 from hpc.cli_traces import traces
 from hpc.compare import compare as compare_all
 from hpc.compare import plan as plan_comparison
 from hpc.exchange import check_simulated
-from hpc.launch import launch
 from hpc.predict import predict as predict_all
 from hpc.predict import write_prediction
 from hpc.progress import Bar
 from hpc.report import write_report
-from hpc.report_learning import window_lines
 from hpc.report_ranks import balance_lines
 from hpc.report_spiking import is_spiking, spiking_table, write_spiking_report
-from hpc.run import run as run_one
 from hpc.show import (
     card_text,
     rules_text,
@@ -47,16 +45,16 @@ from hpc.show_spiking import (
     task_validity_text,
     validity_text,
 )
-from hpc.stopping import STOPPED, heeded
+from hpc.stopping import exit_code
 from hpc.stored import check_start
 from hpc.summary import collect, summarise
 from hpc.table import table
-from hpc.together import check_alone, failing_together, first, to_be_launched
-from hpc.world import allotted, speaks
+from hpc.together import AlreadyCompleteError, check_alone
+from hpc.world import speaks
 from rules import RULES, SYNAPSE_RULES
 from scenarios.complaints import nearest
 from scenarios.disk import kept
-from scenarios.reading import AnyScenario, compared_rules, read_tree, resolve_any
+from scenarios.reading import compared_rules, read_tree, resolve_any
 from scenarios.scenario import Scenario
 from scenarios.spiking.schema import SpikingScenario
 from scenarios.tasks.schema import TaskScenario
@@ -67,17 +65,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(traces, name="traces")
+app.command()(cli_run.run)
 for _command in (submit, status, logs, cancel, resubmit):
     app.command()(_command)
 app.command("fetch-results")(fetch_results)
 app.command(hidden=True)(work)
-
-ScenarioName = Annotated[str, typer.Argument(help="a built-in scenario, or a .toml or .yaml file")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="settings, such as run.epochs=5 rule.lr=0.01")
-]
-Out = Annotated[Path | None, typer.Option(help="directory to make for the results")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace results that are there")]
 
 
 def _version(asked: bool) -> None:
@@ -93,48 +85,6 @@ def options(
     ] = False,
 ) -> None:
     """Simulate and compare networks that learn without backpropagation's shortcuts."""
-
-
-@app.command()
-def run(
-    scenario: ScenarioName,
-    overrides: Overrides = None,
-    out: Out = None,
-    overwrite: Overwrite = False,
-    ranks: Annotated[
-        int | None, typer.Option(help="processes, started by mpiexec on this machine", min=1)
-    ] = None,
-) -> None:
-    """Run a scenario and store what it does.
-
-    Example: biosim run digits rule.name=noprop rule.lr=0.01 run.epochs=5 --out runs/first
-    """
-    with failing_together():
-        settings = resolve_any(read_tree(scenario), overrides or [])
-    if to_be_launched(ranks):
-        assert ranks is not None
-        raise typer.Exit(launch(sys.argv[1:], ranks, getattr(settings.run, "threads", 1)))
-    with heeded():
-        _run(allotted(settings), out, overwrite)
-
-
-def _run(settings: AnyScenario, out: Path | None, overwrite: bool) -> None:
-    if isinstance(settings, SpikingScenario):
-        _run_spiking(settings, out, overwrite)
-        return
-    if isinstance(settings, TaskScenario):
-        _run_task(settings, out, overwrite)
-        return
-    name = f"{settings.name}-{settings.rule.name}-seed-{settings.run.seed}"
-    directory = out or Path("runs") / name
-    with Bar(name) as bar:
-        result = run_one(settings, directory, overwrite, bar)
-    if not first():
-        return
-    for way, accuracy in result.accuracy.items():
-        typer.echo(f"test accuracy {100 * accuracy:.2f} % ({way})")
-    typer.echo(f"{result.samples_per_second:.0f} samples a second")
-    typer.echo(f"results in {result.path}")
 
 
 @app.command()
@@ -306,29 +256,6 @@ def report(
     _report(directory)
 
 
-def _run_spiking(scenario: SpikingScenario, out: Path | None, overwrite: bool) -> None:
-    from hpc.run_spiking import lines, summary  # only what spikes needs Brian2's parser
-
-    name = f"{scenario.name}-seed-{scenario.run.seed}"
-    with Bar(name) as bar:
-        result = run_one(scenario, out or Path("runs") / name, overwrite, bar)
-    if not first():
-        return
-    typer.echo("\n".join([*lines(summary(result)), *window_lines(open_run(result.path))]))
-    typer.echo(f"results in {result.path}")
-
-
-def _run_task(scenario: TaskScenario, out: Path | None, overwrite: bool) -> None:
-    from hpc.run_spiking import lines, summary
-    from hpc.run_tasks import found_lines
-
-    name = f"{scenario.name}-{scenario.rule.name}-seed-{scenario.run.seed}"
-    with Bar(name) as bar:
-        result = run_one(scenario, out or Path("runs") / name, overwrite, bar)
-    typer.echo("\n".join([*found_lines(result.found), "", *lines(summary(result.network))]))
-    typer.echo(f"results in {result.path}")
-
-
 def _report(directory: Path) -> None:
     check_simulated(directory)
     if is_spiking(directory):
@@ -375,7 +302,9 @@ def main() -> None:
         check_one_place()
         code = app(standalone_mode=False)
     except StoppedError as problem:
-        sys.exit(_refused(str(problem), STOPPED))
+        sys.exit(_refused(str(problem), exit_code(problem)))
+    except AlreadyCompleteError as problem:  # so that of jobs in a chain the last ones end well
+        sys.exit(_refused(str(problem), 0))
     except BiosimError as problem:
         sys.exit(_refused(str(problem)))
     except (typer.Abort, KeyboardInterrupt):

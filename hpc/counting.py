@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,13 @@ import numpy.typing as npt
 import torch
 from numba import njit
 
+from biosim.checkpoints.arrays import Stretch
+from biosim.checkpoints.directory import Checkpoint
 from biosim.contracts import Ranks
 from biosim.spiking.recording import NullSink, Recording, Sink
+
+COUNTED = "counted"
+"""Group of a checkpoint."""
 
 Int64s = npt.NDArray[np.int64]
 
@@ -71,6 +76,22 @@ class CountingSink:
     def commit(self, tick: int) -> None:
         """Pass on that a window is over."""
         self.store.commit(tick)
+
+    def stretches(self, owned: Mapping[str, tuple[int, int]]) -> Iterator[Stretch]:
+        """Yield what was counted of the neurons that this rank owns, for a checkpoint.
+
+        Args:
+            owned: population -> [lo, hi).
+        """
+        for name, counts in self._counts.items():
+            lo, hi = owned[name]
+            yield Stretch(f"{COUNTED}/{name}", counts[:, lo:hi].T, lo, counts.shape[1])
+
+    def restore(self, checkpoint: Checkpoint, owned: Mapping[str, tuple[int, int]]) -> None:
+        """Go on from what was counted of the neurons that this rank owns."""
+        for name, counts in self._counts.items():
+            lo, hi = owned[name]
+            counts[:, lo:hi] = checkpoint.read(f"{COUNTED}/{name}", lo, hi - lo).T
 
     def activity(self, ranks: Ranks, seconds: float) -> dict[str, Activity]:
         """Return what each population did on all ranks, in a run of so many seconds."""

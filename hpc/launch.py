@@ -16,7 +16,7 @@ from typing import IO
 from biosim.errors import BiosimError
 from hpc.ranked import ROLL_CALL
 from hpc.roll_call import RollCall
-from hpc.stopping import LAUNCHER, STOPPED, handled
+from hpc.stopping import LAUNCHER, code_of, handled
 from hpc.world import LAUNCHED
 
 NOTICE = re.compile(r"-{60,}")
@@ -72,7 +72,8 @@ def _launched(command: Sequence[str], ranks: int, last: bool) -> tuple[int, bool
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         asked.append(number)
-        if process is not None:
+        # The launcher would leave them a second to end.
+        if process is not None and not call.tell(number):
             process.send_signal(number)
 
     known = {LAUNCHED: str(ranks), LAUNCHER: str(os.getpid())}
@@ -106,7 +107,7 @@ def _launched(command: Sequence[str], ranks: int, last: bool) -> tuple[int, bool
     if code and not said:
         print(f"biosim: {_end(code, asked, call.first_gone(), ranks)}", file=sys.stderr)
     if code and asked:
-        return STOPPED, False
+        return code_of(asked[0]), False
     return code if code >= 0 else 128 - code, False
 
 

@@ -8,12 +8,13 @@ import shutil
 from collections.abc import Iterator, Set
 from pathlib import Path
 
+from biosim.checkpoints.directory import FOLDER
 from biosim.errors import OutputError
 from biosim.runs import COMPARISON
 from biosim.store import STORE
 
 REPORT = "report.html"
-OF_A_RUN = {STORE, "progress.json", ".progress.json", REPORT, f".{REPORT}"}
+OF_A_RUN = {STORE, FOLDER, "progress.json", ".progress.json", REPORT, f".{REPORT}"}
 OF_A_COMPARISON = {COMPARISON, REPORT, f".{REPORT}"}
 
 

@@ -30,7 +30,7 @@ def answer(environment: Mapping[str, str] = os.environ) -> socket.socket | None:
     line = socket.socket(socket.AF_UNIX)
     try:
         line.connect(path)
-        line.sendall(f"{rank}\n".encode())
+        line.sendall(f"{rank} {os.getpid()}\n".encode())
     except OSError:
         line.close()
         return None

@@ -27,7 +27,7 @@ from hpc.plain import plain
 from hpc.report_ranks import balance, imbalance
 from hpc.report_representations import representations
 from hpc.report_weights import turning
-from hpc.run import TRAIN_SHOWN
+from hpc.run_layers import TRAIN_SHOWN
 from hpc.summary import DIRECTIONS, Row, StoredRun, collect, count, percent, summarise
 from hpc.weight_images import weight_image
 

@@ -47,8 +47,8 @@ def spiking_table(directory: Path) -> str:
         OutputError: the run cannot be read.
     """
     # Only what spikes needs Brian2's parser.
-    from hpc.run_spiking import lines
     from hpc.run_tasks import found_lines
+    from hpc.spiking_result import lines
 
     tree = told_run(directory)
     attributes = tree.attrs

@@ -6,11 +6,13 @@ closes the connection of a killed process at once, before the launcher ends the 
 
 from __future__ import annotations
 
+import os
 import selectors
 import shutil
 import socket
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -33,6 +35,7 @@ class RollCall:
         self._ranks = ranks
         self.came: list[int] = []
         self._went: list[int] = []
+        self._processes: dict[int, int] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self.path: str | None = None
@@ -62,6 +65,16 @@ class RollCall:
             self._thread.join()
         self._door.close()  # where nobody listened
         shutil.rmtree(self._place, ignore_errors=True)
+
+    def tell(self, number: int) -> bool:
+        """Send a signal to all ranks; return False if not all have come."""
+        processes = list(self._processes.values())
+        if len(self.came) < self._ranks:
+            return False
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+        return True
 
     def first_gone(self) -> int | None:
         """Return the rank that ended first, or the only one that never came; None if unknown."""
@@ -98,7 +111,11 @@ class RollCall:
         said += more
         if more:
             if said.endswith(b"\n"):
-                self.came.append(int(said))
+                rank, process = map(int, said.split())
+                self.came.append(rank)
+                self._processes[rank] = process
         elif said.endswith(b"\n"):
-            self._went.append(int(said))
+            rank = int(said.split()[0])
+            self._went.append(rank)
+            del self._processes[rank]
         return not more

@@ -1,7 +1,4 @@
-"""One run of spiking neurons that learn from images: a scenario in, a directory of results out.
-
-What is stored has the layout of a layered run, so that reports and comparisons read both alike.
-"""
+"""One run of spiking neurons that learn from images: a scenario in, a directory of results out."""
 
 from __future__ import annotations
 
@@ -11,49 +8,52 @@ from typing import Any
 
 import numpy as np
 
-from biosim.contracts import Ranks
+from biosim.checkpoints.directory import Checkpoint
+from biosim.checkpoints.simulation import group_of
 from biosim.errors import DivergedError
-from biosim.ledger import LayerCount, LedgerTotals
 from biosim.network import Network
 from biosim.ranks import StoppedError
-from biosim.recorder import EPOCH, write_ledger
+from biosim.simulation import PausedError
 from biosim.store import STORE, RunStore, write_progress
+from hpc.checkpointing import Checkpointing
+from hpc.image_store import WAY, ImageStore, activity_at, evaluated
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher, say_placed
-from hpc.provenance import git_state, host, now, versions
+from hpc.provenance import now
 from hpc.rank_times import Clock, write_times
-from hpc.run import SPLITS, Result, described
+from hpc.run_layers import Result
+from hpc.stopping import Heeding, status_of
 from hpc.together import by_first, failing_together, run_together, take_part
-from rules.synaptic import facts
 from scenarios.data import Dataset
 from scenarios.disk import check_kept, kept
-from scenarios.images.learner import Answers, Learner, Traffic
-from scenarios.images.network import EXCITATORY, INHIBITORY, INPUT, LEARNT
-from scenarios.images.schema import ImagesScenario, Unchanging
-from scenarios.scenario import snapshot_epochs
-
-WAY = "class_mean"
-"""The way of answering: the class whose neurons fire most in the mean."""
-
-BYTES_A_SPIKE = 16
-"""What crosses ranks: tick and number of the neuron, eight bytes each."""
+from scenarios.images.learner import GROUP, Answers, Learner
+from scenarios.images.network import LEARNT
+from scenarios.images.schema import ImagesScenario
 
 SAID_EVERY_S = 1.0
 """Seconds between two updates of `progress.json`."""
 
+OWN = "run"
+"""Group of a checkpoint: what the run has noted beside its learner."""
+
 
 def run_images(
-    scenario: ImagesScenario, out: str | Path, overwrite: bool, watcher: Watcher | None
+    scenario: ImagesScenario,
+    out: Path,
+    overwrite: bool,
+    watcher: Watcher | None,
+    checkpoint: Checkpoint | None = None,
 ) -> Result:
-    """Run a scenario and store what it does in the directory `out`; see `hpc.run.run`."""
-    out = Path(out)
+    """Run a scenario, from a checkpoint or the beginning; see `hpc.run.run_from`."""
     with failing_together():
-        by_first(take_part(), lambda: check_free(out, overwrite))
+        if checkpoint is None:
+            by_first(take_part(), lambda: check_free(out, overwrite))
         dataset = scenario.data.load()
         # In this thread: equations are parsed here, and ranks find them in the cache.
         network = scenario.wire(dataset)
-        by_first(take_part(), lambda: check_kept(kept(scenario, network, dataset), out))
-    run = _Run(scenario, dataset, network, out, overwrite, watcher or Silent())
+        if checkpoint is None:
+            by_first(take_part(), lambda: check_kept(kept(scenario, network, dataset), out))
+    run = _Run(scenario, dataset, network, out, overwrite, watcher or Silent(), checkpoint)
     try:
         return run_together(scenario.run.pretend_ranks, scenario.run.limit_s, run.of_rank)
     except DivergedError as failure:
@@ -61,7 +61,7 @@ def run_images(
         run.end("diverged", message)
         raise DivergedError(message) from None
     except StoppedError as failure:
-        run.end("stopped", str(failure))
+        run.end(status_of(failure), str(failure))
         raise
     except BaseException as failure:
         run.end("failed", str(failure) or type(failure).__name__)
@@ -69,7 +69,7 @@ def run_images(
 
 
 class _Run:
-    """What the ranks of a run share: its directory."""
+    """What the ranks of a run share: its directory, and what rank 0 notes."""
 
     def __init__(
         self,
@@ -79,195 +79,144 @@ class _Run:
         out: Path,
         overwrite: bool,
         watcher: Watcher,
+        checkpoint: Checkpoint | None,
     ) -> None:
         self._scenario, self._dataset, self._network = scenario, dataset, network
         self._out, self._overwrite, self._watcher = out, overwrite, watcher
-        settings, record = scenario.run, scenario.record
-        every, epochs = settings.evaluate_every, settings.epochs
-        # Before learning, neurons have no labels to answer by.
-        self._evaluated = sorted({*range(every, epochs, every), epochs})
-        self._weights_at = snapshot_epochs(record.weights, epochs)
-        self._activity_at = [e for e in snapshot_epochs(record.activity, epochs) if e > 0]
-        self._splits = [name for name in SPLITS if len(getattr(dataset, name))]
-        self._change = np.full(epochs, np.nan)
-        self._store: RunStore | None = None
+        self._start = checkpoint
+        self._change = np.full(scenario.run.epochs, np.nan)
+        self._opened: RunStore | None = None
+        self._checkpointing: Checkpointing | None = None
         self._accuracy: dict[str, float] = {}
         self._committed, self._seconds, self._said_s = -1, 0.0, 0.0
 
-    def of_rank(self, ranks: Ranks) -> Result:
+    def of_rank(self, ranks: Heeding) -> Result:
         """Build and run what one rank owns; rank 0 stores it."""
-        learner = Learner(self._scenario, self._dataset, ranks)
-        learner.settle()  # kernels are compiled, or read from the cache
-        weights = learner.weights()
-        first = ranks.rank == 0
+        learner, started = Learner(self._scenario, self._dataset, ranks), self._start
+        stored = Checkpointing(
+            self._out, self._scenario.model_dump(mode="json"), self._scenario.checkpoint, ranks
+        )
+        first, done, stage, epoch_s = ranks.rank == 0, 0, "learning", 0.0
+        if started is None:
+            learner.settle()  # kernels are compiled, or read from the cache
+            weights = learner.weights()
+        else:
+            said = started.attributes["position"]
+            stage, done, epoch_s = said["stage"], int(said["epoch"]) - 1, said["epoch_seconds"]
+            learner.restore(started, done, learnt=stage == "answering")
+            weights = group_of(started, OWN)["before"]
         # Everything that can be refused has been: from here on there are results.
-        by_first(ranks, lambda: self._make(ranks, weights))
+        by_first(ranks, lambda: self._open(started, ranks, weights))
+        if first:
+            self._checkpointing = stored
+        answered = {*evaluated(self._scenario), *activity_at(self._scenario)}
         clock = Clock(ranks)
-        for epoch in range(1, self._scenario.run.epochs + 1):
-            began = time.perf_counter()
-            with clock.running():
-                learner.learn(epoch - 1, self._teller(epoch - 1, ranks))
-            seconds = time.perf_counter() - began
+        for epoch in range(done + 1, self._scenario.run.epochs + 1):
+            part = _Epoch(self, learner, stored, epoch, epoch_s, weights)
+            if stage == "learning":
+                with clock.running():
+                    part.learn()
             before, weights = weights, learner.weights()
-            answers = None
-            if epoch in self._evaluated or epoch in self._activity_at:
-                answers = learner.answer()
-            if not first:
-                continue
-            self._seconds += seconds
-            length = max(float(np.linalg.norm(before)), 1e-30)
-            self._change[epoch - 1] = float(np.linalg.norm(weights - before)) / length
-            self._keep_weights(epoch, weights)
-            if answers is not None:
-                self._keep_answers(epoch, answers, seconds)
-            self._committed = epoch
-            images = len(self._dataset.train)
-            epochs = self._scenario.run.epochs
-            self._watcher.step(epoch * images, epochs * images, self._note())
-            self._say("running")
+            answers = part.answer() if epoch in answered else None
+            if first:
+                self._keep(epoch, part.seconds, before, weights, answers)
+            stage, epoch_s = "learning", 0.0
         traffic, theta = learner.traffic(), learner.thresholds()
         times = clock.gathered()
         if first:
-            write_times(self._opened, times)
-            self._keep_neurons(learner.assignment, theta)
-            write_ledger(self._opened, self._network, self._ledger(traffic))
+            write_times(self._root, times)
+            self._store.keep_neurons(learner.assignment, theta)
+            self._store.keep_ledger(traffic)
             self.end("complete")
         return Result(self._out, self._accuracy, self._rate())
 
-    def _make(self, ranks: Ranks, weights: np.ndarray[Any, Any]) -> None:
-        say_placed(self._watcher, self._scenario.place, self._network, ranks.size)
-        make(self._out, self._overwrite)
-        self._store = RunStore(self._out / STORE, "w")
-        self._store.describe(self._attributes(ranks))
-        self._allocate(weights)
-        self._keep_weights(0, weights)
+    def noted(self, before: np.ndarray[Any, Any]) -> dict[str, Any]:
+        """Return what a checkpoint has beside the learner; weights before the epoch."""
+        return {"before": before, "change": self._change}
+
+    def position(self) -> dict[str, Any]:
+        """Return how far the run is, for a checkpoint."""
+        return {
+            "committed": self._committed, "seconds": self._seconds, "accuracy": self._accuracy,
+        }  # fmt: skip
+
+    def tell(self, epoch: int, images: int) -> None:
+        """Say how many images of an epoch, counted from 0, have been shown; rank 0 only."""
+        clock_s, size = time.perf_counter(), len(self._dataset.train)
+        if clock_s - self._said_s >= SAID_EVERY_S:
+            self._said_s = clock_s
+            whole = self._scenario.run.epochs * size
+            self._watcher.step(epoch * size + images, whole, self._note())
 
     def end(self, status: str, error: str = "") -> None:
         """Say how it ended; nothing if nothing is stored yet."""
-        if self._store is None:
+        if self._opened is None:
             return
-        self._opened.overwrite(f"weights/{LEARNT}/change", self._change)
-        self._opened.finish({"finished": now(), "error": error})
-        self._say(status)
+        self._root.overwrite(f"weights/{LEARNT}/change", self._change)
+        self._root.finish({"finished": now(), "error": error})
+        self._say(status, error)
+
+    def _open(
+        self, started: Checkpoint | None, ranks: Heeding, weights: np.ndarray[Any, Any]
+    ) -> None:
+        """Make the directory, or go on with what is there; rank 0 only."""
+        if started is not None:
+            said = started.attributes["position"]
+            self._committed, self._seconds = said["committed"], said["seconds"]
+            self._accuracy = said["accuracy"]
+            self._change = group_of(started, OWN)["change"]
+            self._opened = RunStore(self._out / STORE)
+            self._opened.go_on(ranks.size)
+            return
+        say_placed(self._watcher, self._scenario.place, self._network, ranks.size)
+        make(self._out, self._overwrite)
+        self._opened = RunStore(self._out / STORE, "w")
+        self._opened.describe(self._store.attributes(ranks.size))
+        self._store.allocate(weights)
+        self._store.keep_weights(0, weights)
+
+    def _keep(
+        self,
+        epoch: int,
+        seconds: float,
+        before: np.ndarray[Any, Any],
+        weights: np.ndarray[Any, Any],
+        answers: Answers | None,
+    ) -> None:
+        """Store what an epoch came to; weights before and after it."""
+        self._seconds += seconds
+        length = max(float(np.linalg.norm(before)), 1e-30)
+        self._change[epoch - 1] = float(np.linalg.norm(weights - before)) / length
+        self._store.keep_weights(epoch, weights)
+        if answers is not None:
+            self._store.keep_answers(epoch, answers, seconds)
+            if epoch in evaluated(self._scenario):
+                self._accuracy = {WAY: answers.accuracy["test"]}
+        self._committed = epoch
+        images, epochs = len(self._dataset.train), self._scenario.run.epochs
+        self._watcher.step(epoch * images, epochs * images, self._note())
+        self._say("running")
 
     @property
-    def _opened(self) -> RunStore:
-        assert self._store is not None
-        return self._store
+    def _root(self) -> RunStore:
+        assert self._opened is not None
+        return self._opened
 
-    def _allocate(self, weights: np.ndarray[Any, Any]) -> None:
-        store, rows = self._opened, len(self._evaluated)
-        store.write_names("learning/split", self._splits, "split")
-        store.write_names("learning/way", [WAY], "way")
-        for group in ("learning", "timing"):
-            store.write(f"{group}/epoch", self._evaluated, ["epoch"], EPOCH)
-        store.allocate(
-            "learning/accuracy",
-            (rows, len(self._splits), 1),
-            np.float64,
-            ["epoch", "split", "way"],
-            {"units": "1", "long_name": "share of samples answered correctly"},
-        )
-        for name, unit in (("learning", "s"), ("samples_per_second", "s-1")):
-            store.allocate(f"timing/{name}", (rows,), np.float64, ["epoch"], {"units": unit})
-        store.write("data/mean", self._dataset.train.x.mean(axis=0), ["feature"], {"units": "1"})
-        group, epochs = f"weights/{LEARNT}", self._scenario.run.epochs
-        store.write(f"{group}/epoch", np.arange(1, epochs + 1), ["epoch"], EPOCH)
-        about = {"units": "1", "long_name": "|W - W before| / |W before| over the epoch"}
-        store.allocate(f"{group}/change", (epochs,), np.float64, ["epoch"], about)
-        if self._weights_at:
-            store.write(f"{group}/snapshot", self._weights_at, ["snapshot"], EPOCH)
-            store.allocate(
-                f"{group}/weight",
-                (len(self._weights_at), *weights.shape),
-                weights.dtype,
-                ["snapshot", "post", "pre"],
-                {"units": "1"},
-            )
-
-    def _keep_weights(self, epoch: int, weights: np.ndarray[Any, Any]) -> None:
-        if epoch in self._weights_at:
-            self._opened.fill(f"weights/{LEARNT}/weight", self._weights_at.index(epoch), weights)
-
-    def _keep_answers(self, epoch: int, answers: Answers, seconds: float) -> None:
-        if epoch in self._evaluated:
-            row = self._evaluated.index(epoch)
-            accuracy = [[answers.accuracy[name]] for name in self._splits]
-            self._opened.fill("learning/accuracy", row, accuracy)
-            self._opened.fill("timing/learning", row, seconds)
-            self._opened.fill("timing/samples_per_second", row, len(self._dataset.train) / seconds)
-            self._accuracy = {WAY: answers.accuracy["test"]}
-        if epoch in self._activity_at:
-            self._keep_activity(epoch, answers)
-
-    def _keep_activity(self, epoch: int, answers: Answers) -> None:
-        store, group = self._opened, f"activity/{EXCITATORY}"
-        positions = self._scenario.record.positions(len(self._dataset.test))
-        counts = answers.counts[positions]
-        row = self._activity_at.index(epoch)
-        if row == 0:
-            about = {"long_name": "position in the test set"}
-            store.write(f"{group}/snapshot", self._activity_at, ["snapshot"], EPOCH)
-            store.write(f"{group}/sample", positions, ["sample"], about)
-            store.write(f"{group}/label", self._dataset.test.y[positions], ["sample"])
-            store.allocate(
-                f"{group}/activity",
-                (len(self._activity_at), *counts.shape),
-                counts.dtype,
-                ["snapshot", "sample", "neuron"],
-                {"units": "1", "long_name": "spikes while the image was shown"},
-            )
-        store.fill(f"{group}/activity", row, counts)
-
-    def _keep_neurons(self, assignment: np.ndarray[Any, Any], theta: np.ndarray[Any, Any]) -> None:
-        group = f"neurons/{EXCITATORY}"
-        self._opened.group(group)
-        about = {"long_name": "class that the neuron stands for; -1: none"}
-        self._opened.write(f"{group}/class", assignment, ["neuron"], about)
-        about = {"units": "V", "long_name": "adaptive part of the threshold"}
-        self._opened.write(f"{group}/theta", theta, ["neuron"], about)
-
-    def _ledger(self, traffic: Traffic) -> LedgerTotals:
-        """Return what learning cost: spikes, synapses that they reached, and changes."""
-        spikes, n = traffic.spikes_of, self._scenario.network.excitatory
-        arrived = spikes[INPUT] * n
-        changes = arrived + spikes[EXCITATORY] * self._dataset.features
-        layers = {name: LayerCount() for name in (INPUT, EXCITATORY, INHIBITORY)}
-        layers[INPUT].samples = traffic.images
-        layers[EXCITATORY].forward = arrived + spikes[INHIBITORY] * (n - 1)
-        layers[EXCITATORY].plasticity = (
-            changes if not isinstance(self._scenario.rule, Unchanging) else 0
-        )
-        layers[EXCITATORY].updates = spikes[INPUT] + spikes[EXCITATORY]
-        layers[INHIBITORY].forward = spikes[EXCITATORY]
-        sent = [spikes[projection.source] for projection in self._network.projections]
-        return LedgerTotals([BYTES_A_SPIKE * count for count in sent], sent, list(layers.values()))
-
-    def _teller(self, epoch: int, ranks: Ranks) -> Any:
-        """Return what is told how many images of an epoch have been shown."""
-        if ranks.rank > 0:
-            return None
-        images, epochs = len(self._dataset.train), self._scenario.run.epochs
-
-        def tell(done: int) -> None:
-            clock_s = time.perf_counter()
-            if clock_s - self._said_s >= SAID_EVERY_S:
-                self._said_s = clock_s
-                self._watcher.step(epoch * images + done, epochs * images, self._note())
-
-        return tell
+    @property
+    def _store(self) -> ImageStore:
+        return ImageStore(self._root, self._scenario, self._dataset, self._network)
 
     def _note(self) -> str:
         return "".join(
             f"accuracy {100 * share:.2f} % ({way})" for way, share in self._accuracy.items()
         )
 
-    def _say(self, status: str) -> None:
+    def _say(self, status: str, error: str = "") -> None:
         """Say in the store and in `progress.json` how far the run is."""
         epoch, epochs = max(0, self._committed), self._scenario.run.epochs
-        self._opened.describe({"status": status, "committed_epoch": self._committed})
+        self._root.describe({"status": status, "committed_epoch": self._committed})
         images = len(self._dataset.train)
-        rate = self._rate()
+        rate, stored = self._rate(), self._checkpointing
         write_progress(
             self._out,
             {
@@ -278,37 +227,74 @@ class _Run:
                 "samples_per_second": round(rate, 1),
                 "seconds_left": round((epochs - epoch) * images / rate, 1) if rate else None,
                 "accuracy": self._accuracy,
+                "error": error,
+                "checkpoint": None if stored is None else stored.tick,
                 "updated": now(),
             },
         )
 
     def _rate(self) -> float:
-        return (
-            max(0, self._committed) * len(self._dataset.train) / self._seconds
-            if self._seconds
-            else 0.0
-        )
+        learnt = max(0, self._committed) * len(self._dataset.train)
+        return learnt / self._seconds if self._seconds else 0.0
 
-    def _attributes(self, ranks: Ranks) -> dict[str, Any]:
-        task = self._scenario.task
-        card = facts(self._scenario.rule) | {
-            "pathways": {},
-            "weight_transport": "no",
-            "phases": ["image", "rest"],
-            "ticks_a_presentation": task.image_ticks + task.rest_ticks,
-            "ways_of_answering": [WAY],
-            "supervised_readout": True,
-        }
-        return {
-            "scenario": self._scenario.model_dump(mode="json"),
-            "rule": self._scenario.rule.name,
-            "seed": self._scenario.run.seed,
-            "card": card,
-            "populations": {p.name: p.size for p in self._network.populations},
-            "data": described(self._dataset),
-            "versions": versions(),
-            "git": git_state(),
-            "host": host(),
-            "ranks": ranks.size,
-            "started": now(),
-        }
+
+class _Epoch:
+    """One epoch on one rank, which stores itself where it is asked to.
+
+    Args:
+        run: what the ranks share.
+        learner: of this rank.
+        stored: tells when a checkpoint is due.
+        number: of the epoch, from 1.
+        seconds: that it has taken already.
+        before: weights (N, n_inputs) before it.
+    """
+
+    def __init__(
+        self,
+        run: _Run,
+        learner: Learner,
+        stored: Checkpointing,
+        number: int,
+        seconds: float,
+        before: np.ndarray[Any, Any],
+    ) -> None:
+        self._run, self._learner, self._stored = run, learner, stored
+        self._number, self._before, self.seconds = number, before, seconds
+        self._first = learner.simulation.ranks.rank == 0
+
+    def learn(self) -> None:
+        """Show the images that have not been shown."""
+        earlier_s, began = self.seconds, time.perf_counter()
+
+        def step(images: int) -> None:
+            self.seconds = earlier_s + time.perf_counter() - began
+            if self._first:
+                self._run.tell(self._number - 1, images)
+            if self._stored.asks(self._tick()):
+                self._take("learning")
+
+        self._learner.learn(self._number - 1, step)
+        self.seconds = earlier_s + time.perf_counter() - began
+
+    def answer(self) -> Answers:
+        """Return what the network answers; nothing of a checkpoint depends on it."""
+
+        def step(images: int) -> None:
+            if self._stored.asks(self._tick(), only_to_end=True):
+                raise PausedError
+
+        while True:
+            try:
+                return self._learner.answer(step)
+            except PausedError:
+                self._take("answering")
+
+    def _tick(self) -> int:
+        return self._learner.simulation.engine.now
+
+    def _take(self, stage: str) -> None:
+        said = {"stage": stage, "epoch": self._number, "epoch_seconds": self.seconds}
+        counted = self._learner.state()
+        own = {GROUP: counted, OWN: self._run.noted(self._before)} if self._first else None
+        self._stored.take(self._learner.simulation, said | self._run.position(), own=own)

@@ -34,8 +34,8 @@ from hpc.ending import ended
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher
 from hpc.provenance import git_state, host, now, versions
-from hpc.run_spiking import (
-    SAID_EVERY_S,
+from hpc.run_spiking import SAID_EVERY_S
+from hpc.spiking_result import (
     SpikingResult,
     numbered,
     owned,

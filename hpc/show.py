@@ -11,7 +11,7 @@ import torch
 from rules import RULES, SYNAPSE_RULES, Rule, Stack, SynapseRule, synaptic
 from rules.card import facts, parameters
 from scenarios.reading import built_in, read_tree
-from scenarios.scenario import Data, Layers, Place, Record, Run, Table
+from scenarios.scenario import Checkpoints, Data, Layers, Place, Record, Run, Table
 
 WIDTH = 92
 
@@ -93,6 +93,7 @@ def starter_text(name: str) -> str:
         "network": Layers,
         "run": Run,
         "place": Place,
+        "checkpoint": Checkpoints,
         "record": Record,
     }
     digits = read_tree("digits")

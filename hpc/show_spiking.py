@@ -204,6 +204,11 @@ threads = 1
 pretend_ranks = 1
 limit_s = 600.0                     # seconds a rank waits for the others
 
+[checkpoint]
+# minutes = 10.0        # from one checkpoint to the next, from which a run can go on
+# ticks = 100000        # from one to the next, besides
+# keep = 2              # of the last ones
+
 [place]
 strategy = "auto"                   # or blocks, which is the same: ranks share blocks of neurons
 

@@ -1,7 +1,14 @@
-"""Signals that ask a run to end: it ends at the next exchange, on all ranks at once.
+"""Signals that ask a run to end: it ends at the end of a window, on all ranks at once.
 
-Why not at once: a signal may come in the middle of a write, and to one rank only. Ranks that
-`--ranks` started end in the same way once the process that started them is gone.
+Why not at once: a signal may come in the middle of a write, and to one rank only. The handler
+takes note, and nothing else; ranks tell each other in their next exchange, and those that can
+store where they stand do so together (`hpc.checkpointing`).
+
+    SIGTERM           ends the run; who cancelled a job does not want it to rise again
+    SIGINT            the same, from a terminal
+    SIGUSR1, SIGUSR2  warn that time is nearly up: the run is to go on in another job
+
+Ranks that `--ranks` started end, too, once the process that started them is gone.
 """
 
 from __future__ import annotations
@@ -9,6 +16,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -18,13 +26,15 @@ from biosim.events import STOP, Event, Tick
 from biosim.ranks import StoppedError
 from hpc.rank_times import RankTimes
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, *WARNINGS)
+"""Those of greater weight first: where several came, that one counts."""
 
 STOPPED = 143
 """Exit code of a run that was asked to end, as the shell has it for SIGTERM."""
 
 INTERRUPTED = 75
-"""Exit code of a run that was warned and is to be continued."""
+"""Exit code of a run that was warned and is to go on in another job; EX_TEMPFAIL elsewhere."""
 
 LAUNCHER = "BIOSIM_LAUNCHER"
 """Variable with the number of the process that has started the ranks on this machine."""
@@ -32,13 +42,50 @@ LAUNCHER = "BIOSIM_LAUNCHER"
 LOOKED_EVERY_S = 1.0
 """Whether it is still there."""
 
+AGAIN_S = 0.5
+"""A signal that comes again so soon is the same one, by way of two processes that hand it on."""
+
 Handler = Callable[[int, FrameType | None], object]
 
-_asked = threading.Event()
+
+class ByHandError(StoppedError):
+    """A run was broken off at a terminal."""
 
 
-class Interrupted(StoppedError):
-    """A warning came: the run has a checkpoint and is to be continued."""
+class InterruptedRunError(StoppedError):
+    """Time is up for a run, which is to go on in another job."""
+
+
+REASONS: Mapping[int, type[StoppedError]] = {
+    signal.SIGTERM: StoppedError,
+    signal.SIGINT: ByHandError,
+    **dict.fromkeys(WARNINGS, InterruptedRunError),
+}
+
+_asked: dict[int, float] = {}
+"""Signal -> when it came, on the clock of `time.monotonic`."""
+
+
+def exit_code(reason: StoppedError) -> int:
+    """Return the exit code of a run that was asked to end."""
+    if isinstance(reason, InterruptedRunError):
+        return INTERRUPTED
+    return 128 + signal.SIGINT if isinstance(reason, ByHandError) else STOPPED
+
+
+def status_of(reason: StoppedError) -> str:
+    """Return what the store says of a run that was asked to end."""
+    return "interrupted" if isinstance(reason, InterruptedRunError) else "stopped"
+
+
+def code_of(number: int) -> int:
+    """Return the exit code of a run that was asked to end by this signal."""
+    return exit_code(REASONS[number](""))
+
+
+def asked() -> Mapping[int, float]:
+    """Return the signals that have come, and when, on the clock of `time.monotonic`."""
+    return dict(_asked)
 
 
 @contextmanager
@@ -63,11 +110,20 @@ def handled(handler: Handler) -> Iterator[Mapping[signal.Signals, Handler | int]
 
 @contextmanager
 def heeded() -> Iterator[None]:
-    """Take note of signals instead of ending at once; a second one of a kind ends at once."""
+    """Take note of signals instead of ending at once; a second one of a kind ends at once.
+
+    A second warning says nothing new.
+    """
 
     def note(number: int, frame: FrameType | None) -> None:
-        _asked.set()
-        signal.signal(number, before[signal.Signals(number)])
+        now = time.monotonic()
+        if number not in _asked:
+            _asked[number] = now
+        if number in WARNINGS or now - _asked[number] <= AGAIN_S:
+            return
+        was = before[signal.Signals(number)]
+        signal.signal(number, was)
+        os.kill(os.getpid(), number)
 
     over = threading.Event()
     launcher = os.environ.get(LAUNCHER, "")
@@ -87,15 +143,19 @@ def _follow(process: int, over: threading.Event) -> None:
         try:
             os.kill(process, 0)
         except OSError:
-            _asked.set()
+            _asked.setdefault(signal.SIGTERM, time.monotonic())
             return
 
 
 class Heeding:
-    """Ranks that tell all others once one of them was asked to end.
+    """Ranks that tell all others once one of them was asked to end, or is to pause.
 
     Args:
         ranks: those that do the rest.
+
+    Attributes:
+        pause: the wake that tells the others to pause; None where the run cannot, and ends.
+        due: whether to pause without having been asked to end.
     """
 
     def __init__(self, ranks: Ranks) -> None:
@@ -104,11 +164,20 @@ class Heeding:
         self.connect, self.collect = ranks.connect, ranks.collect
         self.agree, self.sum, self.trade = ranks.agree, ranks.sum, ranks.trade
         self.times = getattr(ranks, "times", RankTimes())
+        self.pause: Tick | None = None
+        self.due: Callable[[], bool] = bool
 
     def post(self, outgoing: Sequence[list[Event]], wake: Tick) -> None:
-        """Begin to send, with the wake STOP if a signal came."""
-        self._ranks.post(outgoing, STOP if _asked.is_set() else wake)
+        """Begin to send, with the wake STOP if a signal came, or that of a pause."""
+        self._ranks.post(outgoing, self._told(wake))
 
     def exchange(self, outgoing: Sequence[list[Event]], wake: Tick) -> tuple[list[Event], Tick]:
         """Post and collect."""
-        return self._ranks.exchange(outgoing, STOP if _asked.is_set() else wake)
+        return self._ranks.exchange(outgoing, self._told(wake))
+
+    def _told(self, wake: Tick) -> Tick:
+        if _asked:
+            return STOP if self.pause is None else min(wake, self.pause)
+        if self.pause is not None and wake != STOP and self.due():
+            return min(wake, self.pause)
+        return wake

@@ -17,15 +17,28 @@ from functools import cache, partial
 from typing import TypeVar
 
 from biosim.contracts import Ranks
-from biosim.errors import BiosimError, DivergedError
+from biosim.errors import BiosimError, DivergedError, OutputError
 from biosim.ranks import OneRank, PretendRanks, RankFailedError, StoppedError
 from hpc.mpi_ranks import MpiRanks, mpi
-from hpc.stopping import Heeding
+from hpc.stopping import ByHandError, Heeding, InterruptedRunError
 from hpc.world import LAUNCHED, check_size, check_understood, promised
 
 Result = TypeVar("Result")
 
-KINDS: tuple[type[BiosimError], ...] = (BiosimError, DivergedError, StoppedError, RankFailedError)
+
+class AlreadyCompleteError(OutputError):
+    """A run has come to its end; there is nothing to go on with."""
+
+
+KINDS: tuple[type[BiosimError], ...] = (
+    BiosimError,
+    DivergedError,
+    StoppedError,
+    RankFailedError,
+    ByHandError,
+    InterruptedRunError,
+    AlreadyCompleteError,
+)
 """What every rank raises if all fail together: the first failure, or the nearest of these."""
 
 
@@ -51,6 +64,11 @@ def take_part() -> Ranks:
 def first() -> bool:
     """Return whether this is the process that speaks for all."""
     return take_part().rank == 0
+
+
+def wait_for_all() -> None:
+    """Wait until every rank has come here: a launcher ends all as soon as one has ended badly."""
+    take_part().agree(True)
 
 
 def to_be_launched(asked: int | None) -> bool:
@@ -120,7 +138,7 @@ def by_first(ranks: Ranks, action: Callable[[], object]) -> None:
 
 
 def run_together(
-    pretend: int, limit_s: float, program: Callable[[Ranks], Result], device: str = "cpu"
+    pretend: int, limit_s: float, program: Callable[[Heeding], Result], device: str = "cpu"
 ) -> Result:
     """Run a program on every rank; return what it returns, for pretended ones that of rank 0.
 

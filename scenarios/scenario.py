@@ -210,6 +210,14 @@ class Place(Table):
         )
 
 
+class Checkpoints(Table):
+    """When a run is stored so that it can go on; no result depends on it."""
+
+    minutes: float = Field(10.0, gt=0, description="from one checkpoint to the next")
+    ticks: int | None = Field(None, ge=1, description="from one to the next, besides")
+    keep: int = Field(2, ge=1, description="of the last ones")
+
+
 class Blocks(Table):
     """How the work is cut where neurons spike; no result depends on it."""
 
@@ -265,6 +273,7 @@ class Scenario(Table):
     )
     run: Run = Run()
     place: Place = Place()
+    checkpoint: Checkpoints = Checkpoints()
     record: Record = Record()
 
     def wire(self, dataset: Dataset) -> Network:

@@ -46,6 +46,7 @@ def store(
     attributes: Mapping[str, Any],
     beside: Iterable[Stretch] = (),
     keep: int = 1,
+    own: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
     """Store a simulation that stands at the end of a window; all ranks call it together.
 
@@ -55,6 +56,7 @@ def store(
         attributes: what else the root of the checkpoint says; rank 0's count.
         beside: what else is stored: all ranks name the same arrays in the same order.
         keep: how many of the last ones are left.
+        own: what else this rank alone has: name of a group -> values by name.
 
     Raises:
         OutputError: the disk does not take it; what was there before is left.
@@ -80,7 +82,7 @@ def store(
         if problem is None:
             problem = _failed(path, lambda each=stretch: take(each))  # type: ignore[misc]
     if problem is None:
-        problem = _failed(path, lambda: _store_layers(simulation, path))
+        problem = _failed(path, lambda: _store_own(simulation, path, own or {}))
     if problem is None:
         problem = _failed(path, lambda: arrays.synced(written))
     agreed = _added(ranks, sums)
@@ -149,6 +151,17 @@ def restore(simulation: Simulation, checkpoint: Checkpoint) -> None:
     places = simulation.owner[: len(simulation.network.populations)]
     mine = [owner == simulation.ranks.rank for owner in places]
     simulation.ledger.begin_with(totals, mine, 1.0 / simulation.share.replicas)
+
+
+def group_of(checkpoint: Checkpoint, group: str) -> dict[str, Any]:
+    """Return what a rank alone stored under this name.
+
+    Raises:
+        CheckpointError: it is not there, or damaged.
+    """
+    said = checkpoint.tree(group)
+    taken = Taken(_arrays_of(checkpoint, group, said))
+    return {name: taken.value(node) for name, node in said["state"].items()}
 
 
 def verify(checkpoint: Checkpoint, ranks: Ranks) -> None:
@@ -221,7 +234,9 @@ def _group(simulation: Simulation, i: int) -> str:
     return f"populations/{simulation.network.populations[i].name}"
 
 
-def _store_layers(simulation: Simulation, path: Path) -> None:
+def _store_own(simulation: Simulation, path: Path, own: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, values in own.items():
+        _store_group(path / name, values, [])
     if simulation.share.replica > 0:
         return
     first = len(simulation.network.populations)

@@ -287,6 +287,11 @@ class StoreSink:
         )
 
 
+def attempts(path: Path) -> int:
+    """Return how many attempts there were at recording a run, this one too."""
+    return len(begun(zarr.open_group(str(path), mode="r", zarr_format=3)))
+
+
 def next_attempt(path: Path, tick: int) -> int:
     """Let what was recorded count up to a tick, from which on another attempt records.
 

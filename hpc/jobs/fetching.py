@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from biosim.checkpoints.directory import FOLDER
 from biosim.errors import OutputError
 from biosim.runs import COMPARISON
 from biosim.store import STORE, writing
@@ -86,11 +87,12 @@ def _below_runs(each: EntryStatus) -> str:
 
 
 def _copy(run: Path, to: Path) -> None:
-    def others(directory: str, names: Sequence[str]) -> list[str]:
-        return [name for name in names if Path(directory) == run and name not in OF_A_RUN]
+    def left(directory: str, names: Sequence[str]) -> list[str]:
+        kept = OF_A_RUN - {FOLDER}
+        return [name for name in names if Path(directory) == run and name not in kept]
 
     with writing(to):
-        shutil.copytree(run, to, ignore=others)
+        shutil.copytree(run, to, ignore=left)
 
 
 def _list(where: Path, found: SubmissionStatus) -> None:

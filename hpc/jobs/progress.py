@@ -40,6 +40,11 @@ class RunProgress:
     error: str = ""
     said: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether it has a checkpoint."""
+        return self.said.get("checkpoint") is not None
+
 
 def read_progress(run: Path) -> RunProgress:
     """Return what `progress.json` of a run says, as far as it can be understood."""

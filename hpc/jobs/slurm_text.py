@@ -46,7 +46,7 @@ def sacct_states(text: str) -> dict[str, JobState]:
             code=code,
             signal=number,
             reason=_told("|".join(parts[6:])) or _by_whom(state),
-            begin=_told(begin),
+            begin=_begin(word, begin, node),
             end=_told(end),
             node="" if node.startswith("None") else node,
             source="sacct",
@@ -70,7 +70,7 @@ def squeue_states(text: str) -> dict[str, JobState]:
             job=name,
             state=_word(state),
             reason=_told(reason),
-            begin="" if _word(state) == "PENDING" else _told(begin),
+            begin=_begin(_word(state), begin, node),
             end=_told(end),
             node=node,
             source="squeue",
@@ -98,7 +98,7 @@ def scontrol_states(text: str) -> dict[str, JobState]:
             code=code,
             signal=number,
             reason=_told(pairs.get("Reason", "")),
-            begin="" if word == "PENDING" else _told(pairs.get("StartTime", "")),
+            begin=_begin(word, pairs.get("StartTime", ""), pairs.get("NodeList", "")),
             end=_told(pairs.get("EndTime", "")),
             restarts=int(restarts) if restarts.isdecimal() else 0,
             node=_told(pairs.get("NodeList", "")),
@@ -167,6 +167,12 @@ def _pairs(line: str) -> Mapping[str, str]:
 def _word(state: str) -> str:
     """Return one word of what may be "CANCELLED by 1000" or "CANCELLED+"."""
     return state.split()[0].rstrip("+").upper() if state.split() else ""
+
+
+def _begin(state: str, told: str, node: str) -> str:
+    """Return when a job began: Slurm has a date also for one that is to begin, or never did."""
+    on_none = node.startswith("None") or not _told(node)
+    return "" if state == "PENDING" or on_none else _told(told)
 
 
 def _by_whom(state: str) -> str:

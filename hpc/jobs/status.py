@@ -16,7 +16,7 @@ from biosim.errors import OutputError
 from hpc.jobs import local, slurm
 from hpc.jobs.logs import last_lines, log_path
 from hpc.jobs.progress import RunProgress, is_written, read_progress
-from hpc.jobs.reasons import GO_ON, outcome
+from hpc.jobs.reasons import ANEW, GO_ON, outcome
 from hpc.jobs.record import SUBMISSION, Entry, Submission, load
 from hpc.jobs.state import GONE, JobState
 
@@ -180,8 +180,9 @@ def _joined(
         return EntryStatus(entry, state, why, job, progress, jobs)
 
     latest = next(iter(reversed(jobs)), None)
+    advice = GO_ON if progress.can_go_on else ANEW
     if job := next((job for job in jobs if job.runs), None):
-        return found(RUNNING, _warned(job), job)
+        return found(RUNNING, _restarts(job), job)
     if progress.status == COMPLETE:
         return found(COMPLETE, "", latest)
     if job := next((job for job in jobs if job.waits), None):
@@ -191,8 +192,10 @@ def _joined(
     if job is None or job.state == GONE:
         return found(*_by_itself(out, entry, job, progress, unsure), job)
     if job.state == "COMPLETED":
-        return found("failed", f"its job ended well, and {run} holds no complete run; {GO_ON}", job)
-    state, why = outcome(job, last_lines(log_path(out, job.job, "err"), LINES), memory)
+        return found(
+            "failed", f"its job ended well, and {run} holds no complete run; {advice}", job
+        )
+    state, why = outcome(job, last_lines(log_path(out, job.job, "err"), LINES), memory, advice)
     if state == "failed" and progress.error and progress.status in ("failed", "diverged"):
         why = progress.error
     return found(state, why, job)
@@ -208,12 +211,12 @@ def _jobs(entry: Entry, known: Mapping[str, JobState]) -> Iterator[JobState]:
             yield job
 
 
-def _warned(job: JobState) -> str:
-    return f"begun again {job.restarts} times" if job.restarts else ""
+def _restarts(job: JobState) -> str:
+    return f"restarts so far: {job.restarts}" if job.restarts else ""
 
 
 def _waiting(job: JobState) -> str:
-    again = f"to go on, {job.restarts} times so far" if job.restarts else ""
+    again = f"to go on; {_restarts(job)}" if job.restarts else ""
     reason = "" if job.reason == "None" else job.reason
     return "; ".join(filter(None, (again, reason)))
 
@@ -222,20 +225,24 @@ def _by_itself(
     out: Path, entry: Entry, job: JobState | None, progress: RunProgress, unsure: bool
 ) -> tuple[str, str]:
     """Return state and reason of an entry of whose jobs nobody knows, by what they wrote."""
+    advice = GO_ON if progress.can_go_on else ANEW
     if progress.status == RUNNING and is_written(out / entry.path):
         return RUNNING, ""
     if progress.status in ("failed", "diverged"):
         return "failed", progress.error
     if progress.status == "interrupted":
-        return "time limit", f"it was warned and has stored where it stands; {GO_ON}"
+        return "time limit", f"it was warned and has stored where it stands; {advice}"
     if progress.status == "stopped" and not (job and job.reason):
-        return "cancelled", f"it was asked to end; {GO_ON}"
+        return "cancelled", f"it was asked to end; {advice}"
     if unsure and not progress.status:
         return UNKNOWN, "its run has written nothing"
     if not (entry.jobs or progress.status):
         return UNSUBMITTED, "biosim resubmit submits it"
     gone = job or JobState(entry.jobs[-1] if entry.jobs else "", GONE)
-    return outcome(gone, last_lines(log_path(out, gone.job, "err"), LINES))
+    path = log_path(out, gone.job, "err")
+    if not (progress.status or path.exists() or gone.reason):
+        gone = replace(gone, reason="it never began and is not known any more, likely cancelled")
+    return outcome(gone, last_lines(path, LINES), advice=advice)
 
 
 def narrowed(found: SubmissionStatus, entries: Iterable[Entry]) -> SubmissionStatus:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hpc.jobs.record import SUBMISSION
 from hpc.output import check_free
 from hpc.stored import check_start
+from hpc.submission.description import Description
 from hpc.submission.entries import PlannedRun
 from hpc.submission.site import SubmissionError
 from scenarios.data import Dataset
@@ -17,6 +18,9 @@ from scenarios.reading import AnyScenario
 from scenarios.scenario import Data, Scenario
 from scenarios.spiking.schema import SpikingScenario
 from scenarios.tasks.schema import TaskScenario
+
+NODE_LOCAL = tuple(Path(place) for place in ("/tmp", "/var/tmp", "/dev/shm", "/run"))
+"""Where each machine has a disk of its own."""
 
 
 def check_out(out: Path) -> None:
@@ -40,6 +44,34 @@ def check_out(out: Path) -> None:
             + (f", or see biosim status {out}" if submitted else "")
         )
     check_free(out, False)
+
+
+def check_local(job: Description) -> None:
+    """Check that a job asks for nothing that this machine has no scheduler for.
+
+    Raises:
+        SubmissionError: it does.
+    """
+    if job.nodes > 1:
+        raise SubmissionError(
+            f"nodes is {job.nodes} and this machine is one; give --tasks for ranks"
+        )
+    for key in ("container", "modules", "setup", "python"):
+        if getattr(job, key):
+            raise SubmissionError(
+                f"{key} is for jobs on other machines; here runs have the environment of biosim "
+                "itself: leave it out"
+            )
+
+
+def local_to_a_node(out: Path) -> str | None:
+    """Return a line for who submits from where nodes do not see it."""
+    if any(out.is_relative_to(place) for place in NODE_LOCAL):
+        return (
+            f"{out} may be on this machine only; jobs need an --out on a disk that nodes share, or "
+            "they end without a word"
+        )
+    return None
 
 
 def variants(runs: Iterable[PlannedRun]) -> list[AnyScenario]:

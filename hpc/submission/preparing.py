@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpc.submission.checking import (
+    check_local,
     check_out,
     check_runs,
+    local_to_a_node,
     unused_gpus,
     variants,
     without_device,
@@ -93,9 +95,13 @@ def prepared(wanted: Wanted, known: Settled, out: Path | None, dry_run: bool) ->
         {"cpus_per_task": max(each.run.threads for each in scenarios)}, "run.threads"
     )
     check_runs(scenarios, known.description.ranks, directory)
-    said: list[str] = []
-    if scheduler != "local":
+    if scheduler == "local":
+        said: list[str] = []
+        check_local(known.description)
+    else:
         known, said = proposed(known, scenarios, scheduler, wanted.chain)
+        if (line := local_to_a_node(directory)) is not None:
+            said.append(line)
     known.check_limits()
     job = known.description
     if (line := unused_gpus(asked, job.gpus_per_node)) is not None:

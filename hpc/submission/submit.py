@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,11 @@ CHAIN = "chain"
 """Of `cluster` in `submission.json`: jobs that follow each other for every entry."""
 
 
+def job_name(scenario: str) -> str:
+    """Return the name of a scenario as schedulers take one."""
+    return re.sub(r"[^\w.-]+", "-", scenario).strip("-") or "biosim"
+
+
 def scripts(
     out: Path, name: str, job: Description, entries: int, scheduler: Scheduler, chain: int = 1
 ) -> list[str]:
@@ -31,13 +37,13 @@ def scripts(
 
     Args:
         out: directory of the submission.
-        name: of the jobs.
+        name: of the scenario.
         job: described.
         entries: how many runs there are.
         scheduler: slurm, pbs or lsf.
         chain: jobs one after the other.
     """
-    indices = range(entries)
+    indices, name = range(entries), job_name(name)
     if scheduler == "slurm":
         return [
             slurm.Sbatch(out, name, job, indices, link, str(link) if link else None, chain > 1)
@@ -92,7 +98,7 @@ def submit(
             tables = json.dumps(run.scenario.model_dump(mode="json"), indent=1)
             (out / ENTRIES / f"{i:04d}.json").write_text(tables + "\n", encoding="utf-8")
         save(out, submission)
-        _start(out, submission.scenario, job, range(len(runs)), scheduler, chain)
+        _start(out, job_name(submission.scenario), job, range(len(runs)), scheduler, chain)
     return load(out)
 
 
@@ -117,7 +123,7 @@ def submit_again(out: Path, entries: Sequence[int]) -> None:
             f"biosim submits nothing to {submission.scheduler}; submit {path} by hand: runs that "
             "are complete end at once"
         )
-    _start(out.absolute(), submission.scenario, job, entries, submission.scheduler, chain)
+    _start(out.absolute(), job_name(submission.scenario), job, entries, submission.scheduler, chain)
 
 
 def _start(

@@ -18,8 +18,8 @@ from biosim.ranks import StoppedError
 from hpc.jobs.record import ENTRIES, load
 from hpc.progress import Bar
 from hpc.resume import carry_on
-from hpc.stopping import INTERRUPTED, STOPPED, Interrupted, heeded
-from hpc.together import failing_together, first
+from hpc.stopping import STOPPED, exit_code, heeded
+from hpc.together import failing_together, first, wait_for_all
 from hpc.world import speaks
 from scenarios.reading import AnyScenario, resolve_any
 
@@ -47,7 +47,8 @@ def work(out: Path, index: int) -> int:
         if speaks():
             print(f"biosim: {problem}", file=sys.stderr, flush=True)
         if isinstance(problem, StoppedError):
-            return INTERRUPTED if isinstance(problem, Interrupted) else STOPPED
+            wait_for_all()
+            return exit_code(problem)
         return 2
 
 

@@ -13,11 +13,14 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from biosim.checkpoints.directory import Checkpoint
+from biosim.checkpoints.simulation import group_of, restore
 from biosim.contracts import Ranks
 from biosim.draws import Draws
 from biosim.simulation import Simulation
@@ -38,6 +41,9 @@ from scenarios.images.schema import ImagesScenario
 
 Counts = npt.NDArray[np.uint16]
 Step = Callable[[int], None]
+
+GROUP = "images"
+"""Of a checkpoint: what has been counted of the epoch that is under way."""
 
 
 class Counter(NullSink):
@@ -127,6 +133,39 @@ class Learner:
         self._spent = np.zeros(len(self._sink.spikes_of) + 1, dtype=np.int64)
         self._labelling: tuple[Counts, npt.NDArray[np.int64]] | None = None
         self.assignment = np.empty(0, dtype=np.int64)
+        # Of the epoch that is under way: images shown, and what is kept of them to label by.
+        self._place, self._resumed = 0, False
+        self._kept = np.empty((0, scenario.network.excitatory), dtype=np.uint16)
+        self._before = self._passed()
+
+    def state(self) -> dict[str, Any]:
+        """Return what is counted beside the simulation, for a checkpoint; all ranks call it."""
+        spent = self._ranks.sum(torch.from_numpy(self._spent + self._passed() - self._before))
+        return {
+            "place": self._place,
+            "kept": self._kept,
+            "images": self._images,
+            "shown": self._shown,
+            "spent": spent.numpy(),
+        }
+
+    def restore(self, checkpoint: Checkpoint, epoch: int, learnt: bool) -> None:
+        """Go on from a checkpoint, in the epoch in which it was made.
+
+        Args:
+            checkpoint: to go on from.
+            epoch: counted from 0.
+            learnt: whether the epoch is over, but for the answers.
+        """
+        restore(self.simulation, checkpoint)
+        said = group_of(checkpoint, GROUP)
+        self._place, self._kept = said["place"], said["kept"]
+        self._images, self._shown = said["images"], said["shown"]
+        self._before = self._passed()
+        self._spent = said["spent"] if self._ranks.rank == 0 else np.zeros_like(self._spent)
+        self._resumed = not learnt
+        if learnt:
+            self._label(epoch)
 
     def settle(self) -> None:
         """Let the network come to rest, for as long as an image takes, before the first one."""
@@ -135,26 +174,43 @@ class Learner:
     def learn(self, epoch: int, step: Step | None = None) -> None:
         """Show every training image once, in an order of this epoch, and label the neurons.
 
+        After `restore`, those that have not been shown yet.
+
         Args:
             epoch: counted from 0.
             step: is told how many images have been shown.
         """
         train = self._dataset.train
-        order = Draws(self._seed, "order").order(len(train), counter=epoch)
-        first = max(0, len(train) - self._task.label_samples)
-        kept = np.empty((len(train) - first, self._cortex.excitatory), dtype=np.uint16)
-        before = self._passed()
-        for place, sample in enumerate(order):
+        first = self._first_kept()
+        if not self._resumed:
+            self._place = 0
+            self._kept = np.zeros((len(train) - first, self._cortex.excitatory), dtype=np.uint16)
+        self._resumed = False
+        self._before = self._passed()
+        for sample in self._order(epoch)[self._place :]:
             counts = self._show(train, int(sample), learning=True)
-            if place >= first:
-                kept[place - first] = counts
+            if self._place >= first:
+                self._kept[self._place - first] = counts
+            self._place += 1
             if step is not None:
-                step(place + 1)
-        self._spent += self._passed() - before
+                step(self._place)
+        self._spent += self._passed() - self._before
+        self._before = self._passed()
         self._images += len(train)
-        labels = train.y[order[first:]]
-        self.assignment = assigned(kept, labels, self._classes)
-        self._labelling = kept, labels
+        self._label(epoch)
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the images of an epoch in the order in which they are shown."""
+        return Draws(self._seed, "order").order(len(self._dataset.train), counter=epoch)
+
+    def _first_kept(self) -> int:
+        """Return the place from which on images count for the labels."""
+        return max(0, len(self._dataset.train) - self._task.label_samples)
+
+    def _label(self, epoch: int) -> None:
+        labels = self._dataset.train.y[self._order(epoch)[self._first_kept() :]]
+        self.assignment = assigned(self._kept, labels, self._classes)
+        self._labelling = self._kept, labels
 
     def answer(self, step: Step | None = None) -> Answers:
         """Show the test and validation images to the frozen network.
@@ -162,7 +218,7 @@ class Learner:
         What is learnt afterwards does not depend on whether this was called.
 
         Args:
-            step: is told how many images have been shown.
+            step: is told how many images have been shown; what it raises ends the answer.
         """
         assert self._labelling is not None
         counts, labels = self._labelling
@@ -270,8 +326,10 @@ class Learner:
         before = self.simulation.snapshot()
         self._machine.modulate(LEARNT, SWITCH, -1.0)
         self._machine.set(EXCITATORY, STEP, 0.0)
-        yield
-        self.simulation.restore(before)
+        try:
+            yield
+        finally:
+            self.simulation.restore(before)
 
     def _summed(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         if self._ranks.size == 1:

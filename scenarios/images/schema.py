@@ -11,7 +11,7 @@ from biosim.network import Network
 from biosim.spiking.description import SynapseModel
 from rules.synaptic import SynapseRule
 from scenarios.data import Dataset
-from scenarios.scenario import Blocks, Data, Record, Table
+from scenarios.scenario import Blocks, Checkpoints, Data, Record, Table
 
 
 class Unchanging(SynapseRule):
@@ -138,6 +138,7 @@ class ImagesScenario(Table):
     )
     run: ImagesRun = ImagesRun()
     place: Blocks = Blocks()
+    checkpoint: Checkpoints = Checkpoints()
     record: Record = Record()
 
     def wire(self, dataset: Dataset) -> Network:

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 import rules
 from scenarios.complaints import complaints, nearest
-from scenarios.scenario import Blocks, Table
+from scenarios.scenario import Blocks, Checkpoints, Table
 
 Quantity = float | str
 Number = float | str
@@ -314,6 +314,7 @@ class SpikingScenario(Table):
     inputs: dict[str, InputTable] = Field({}, description="by name")
     run: SpikingRun = SpikingRun()
     place: Blocks = Blocks()
+    checkpoint: Checkpoints = Checkpoints()
     record: SpikingRecord = SpikingRecord()
 
 

@@ -187,7 +187,7 @@ def test_a_signal_is_handed_on_and_the_run_is_said_to_have_been_stopped(
         kill -{number:d} $PPID
         while :; do sleep 0.02; done"""
     )
-    assert launch(["run"], 2) == 143
+    assert launch(["run"], 2) == 128 + number
     assert capfd.readouterr().err == (
         f"biosim: the run was asked to end by {number.name}; what was recorded until then, "
         "if anything, is readable\n"
@@ -229,7 +229,7 @@ def test_a_launcher_whose_ranks_have_come_is_started_once(mpiexec, tmp_path: Pat
         "import os, socket\n"
         "line = socket.socket(socket.AF_UNIX)\n"
         "line.connect(os.environ['BIOSIM_ROLL_CALL'])\n"
-        "line.sendall(b'0\\n')\n"
+        "line.sendall(b'0 1\\n')\n"
     )
     mpiexec(
         f"""[ "$1" = --version ] && exit 0

@@ -31,7 +31,8 @@ from biosim.testing import CLASSES, FEATURES, SAMPLES
 from biosim.wiring import AllToAll, FixedInDegree, FixedProbability, FixedTotal, OneToOne
 from hpc import calibration
 from hpc.calibration import ExchangeSpeed, LayerSpeed, SpikeSpeed
-from hpc.plan import _mostly_learns, table
+from hpc.needs import mostly_learns
+from hpc.plan import table
 from hpc.plan_layers import LayerPlan, Minibatch, planned
 from hpc.plan_spiking import MESSAGE_BYTES, SpikePlanner, joined
 from rules import RULES
@@ -50,9 +51,10 @@ TICKS = 1400
 def command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Command:
-    monkeypatch.setattr("hpc.plan.spike_speed", lambda network, plastic: SPIKE)
+    monkeypatch.setattr("hpc.needs.spike_speed", lambda network, plastic: SPIKE)
     monkeypatch.setattr("hpc.plan.exchange_speed", lambda: EXCHANGE)
-    monkeypatch.setattr("hpc.plan.layer_speed", lambda *sizes: LAYER)
+    monkeypatch.setattr("hpc.needs.exchange_speed", lambda: EXCHANGE)
+    monkeypatch.setattr("hpc.needs.layer_speed", lambda *sizes: LAYER)
     (tmp_path / "small.toml").write_text(SMALL)
     return Command(monkeypatch, capsys, tmp_path)
 
@@ -137,7 +139,7 @@ def happened(network: Network, ranks: int) -> list[Found]:
         simulation.run_to(TICKS)
         # Without what neurons keep, tables of a length of their own, and rows, which are apart.
         kept = re.compile(r"(store|plastic)\d+_(?!in_|c_|table_|l_|row)")
-        (binding,) = machine._bindings
+        (binding,) = machine.bindings
         found = {id(v): v for name, v in binding.arguments.items() if kept.match(name)}
         return Found(
             machine.shards[0].emitting,
@@ -248,8 +250,8 @@ def test_a_source_is_wanted_as_often_as_wirings_are_expected_to_join_it(
 
 def test_synapses_are_measured_as_most_of_them_are() -> None:
     network = spiking()
-    assert not _mostly_learns(network)
-    assert _mostly_learns(replace(network, projections=network.projections[-1:]))
+    assert not mostly_learns(network)
+    assert mostly_learns(replace(network, projections=network.projections[-1:]))
 
 
 # --- layers

@@ -13,7 +13,7 @@ import biosim
 from biosim.errors import OutputError
 from hpc.report_spiking import figures, is_spiking, spiking_table, write_spiking_report
 from hpc.run import run
-from hpc.run_spiking import SpikingResult
+from hpc.spiking_result import SpikingResult
 from hpc.summary import collect
 from scenarios.reading import resolve_any
 from scenarios.spiking import SpikingScenario

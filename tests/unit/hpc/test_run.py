@@ -290,14 +290,14 @@ def test_a_failure_of_another_rank_is_no_end_that_was_asked_for(
 def test_an_epoch_that_failed_is_not_called_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learn = Simulation.learn
+    begin = Simulation.begin_epoch
 
     def fails(self: Simulation, x: object, y: object, epoch: int, batch_size: int) -> None:
         if epoch == 1:
             raise Stops("in the midst of the second epoch")
-        learn(self, x, y, epoch, batch_size)  # type: ignore[arg-type]
+        begin(self, x, y, epoch, batch_size)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Simulation, "learn", fails)
+    monkeypatch.setattr(Simulation, "begin_epoch", fails)
     scenario = small("backprop", "record.weights=every", epochs=3)
     with pytest.raises(Stops):
         run(scenario, tmp_path / "out")

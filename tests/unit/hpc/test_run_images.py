@@ -11,9 +11,9 @@ import pytest
 from biosim import open_run
 from biosim.errors import BiosimError, ScenarioError
 from hpc import run
+from hpc.image_store import BYTES_A_SPIKE, WAY
 from hpc.progress import Silent
 from hpc.report import write_report
-from hpc.run_images import BYTES_A_SPIKE, WAY
 from hpc.summary import collect, summarise
 from scenarios.images.learner import Learner
 from scenarios.images.schema import ImagesScenario

@@ -22,7 +22,7 @@ from biosim.spiking.recording import MemorySink
 from biosim.spiking.spike_store import StoreSink
 from biosim.spiking.write_behind import WriteBehind
 from hpc.run import run
-from hpc.run_spiking import SpikingResult, lines, summary
+from hpc.spiking_result import SpikingResult, lines, summary
 from scenarios.reading import resolve_any
 from scenarios.spiking import SpikingScenario
 from scenarios.spiking.checking import check

@@ -16,11 +16,11 @@ import pytest
 
 import biosim
 from biosim.contracts import Ranks
-from biosim.events import NEVER, STOP
+from biosim.events import NEVER, PAUSES, STOP
 from biosim.ranks import OneRank, PretendRanks, StoppedError
 from hpc.progress import Silent
 from hpc.run import run
-from hpc.stopping import LAUNCHER, SIGNALS, Heeding, heeded
+from hpc.stopping import LAUNCHER, SIGNALS, WARNINGS, Heeding, asked, code_of, heeded
 from scenarios.reading import read_tree, resolve_any
 from scenarios.tasks.schema import ChoiceTask, RewardChoice
 
@@ -71,12 +71,53 @@ def test_all_ranks_are_asked_to_end_if_one_is() -> None:
         assert PretendRanks(3).run(program) == [STOP] * 3
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_second_signal_of_a_kind_ends_at_once(number: signal.Signals) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_of_a_kind_ends_at_once(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpc.stopping.AGAIN_S", 0.0)
     with heeded():
         ask(number)
         with pytest.raises(AskedAgainError, match=str(int(number))):
             ask(number)
+
+
+def test_a_signal_that_is_handed_on_twice_at_once_is_one() -> None:
+    with heeded():
+        ask()
+        ask()
+
+
+@pytest.mark.parametrize("number", WARNINGS)
+def test_a_second_warning_says_nothing_new(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpc.stopping.AGAIN_S", 0.0)
+    with heeded():
+        ask(number)
+        ask(number)
+        assert list(asked()) == [number]
+
+
+@pytest.mark.parametrize("pause", PAUSES)
+def test_ranks_that_can_pause_are_told_to(pause: int) -> None:
+    ranks = Heeding(OneRank())
+    ranks.pause = pause
+    with heeded():
+        assert ranks.exchange([[]], NEVER) == ([], NEVER)
+        ask()
+        assert ranks.exchange([[]], NEVER) == ([], pause)
+        assert ranks.exchange([[]], STOP) == ([], STOP)  # a failure counts for more
+    ranks.due = lambda: True
+    assert ranks.exchange([[]], NEVER) == ([], pause)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 75), (signal.SIGUSR2, 75)],
+)
+def test_each_kind_of_signal_has_an_exit_code(number: int, code: int) -> None:
+    assert code_of(number) == code
 
 
 def test_signals_of_two_kinds_are_both_heeded() -> None:
@@ -131,7 +172,7 @@ class AsksFirst(Silent):
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_run_that_is_asked_to_end_keeps_what_it_has(tmp_path: Path, ranks: int) -> None:
     settings = resolve_any(read_tree("digits"), [*LAYERS, f"run.pretend_ranks={ranks}"])
-    with heeded(), pytest.raises(StoppedError, match="the run was asked to end and stopped"):
+    with heeded(), pytest.raises(StoppedError, match="asked to end by SIGTERM and stopped at tick"):
         run(settings, tmp_path / "out", watcher=AsksIn(2))
     tree = biosim.open_run(tmp_path / "out")
     assert tree.attrs["status"] == "stopped"
@@ -154,7 +195,10 @@ def test_a_task_that_is_asked_to_end_keeps_what_it_has(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "progress.json").read_text())["status"] == "stopped"
 
 
-def test_a_run_that_is_asked_twice_ends_at_once(tmp_path: Path) -> None:
+def test_a_run_that_is_asked_twice_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpc.stopping.AGAIN_S", 0.0)
     settings = resolve_any(read_tree("digits"), LAYERS)
     with heeded(), pytest.raises(AskedAgainError):
         run(settings, tmp_path / "out", watcher=AsksIn(1, times=2))

@@ -156,7 +156,7 @@ def test_a_rank_of_many_keeps_tables_of_its_own_neurons_and_of_its_sources_only(
     def program(ranks: Ranks) -> tuple[int, int]:
         machine = Simulation(network, ranks=ranks).machine
         assert machine is not None
-        (binding,) = machine._bindings
+        (binding,) = machine.bindings
         lengths = [len(v) for n, v in binding.arguments.items() if n.startswith("store0_")
                    and isinstance(v, np.ndarray)]  # fmt: skip
         return max(lengths), machine.rings.ids.shape[2]

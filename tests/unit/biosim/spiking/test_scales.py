@@ -207,7 +207,7 @@ def test_a_weight_beyond_its_bounds_stops_the_run(threads: int) -> None:
 def test_a_weight_that_is_no_number_stops_the_run(wrong: float) -> None:
     described = growing(listed((3, 5)), 1.0)
     _, simulation = run(described, 2, of_weights())
-    simulation.machine._bindings[0].plastic[0].variable("w")[5] = wrong
+    simulation.machine.bindings[0].plastic[0].variable("w")[5] = wrong
     message = (
         "projection 'in>out', synapse from neuron 5 of population 'in' to neuron 5 of 'out': "
         rf"w is {wrong} at tick 5 \(0.0005 s\); what was recorded until then is kept: check the equ"

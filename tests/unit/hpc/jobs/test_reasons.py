@@ -39,7 +39,7 @@ ROOM = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-05T10:00:04 DUE 
         ),
         (JobState("7", "FAILED", signal=9), [], "failed", "SIGKILL, likely because the machine"),
         (JobState("7", "FAILED", 137), ["biosim: so far"], "failed", "likely because the machine"),
-        (JobState("7", "TIMEOUT"), TRACEBACK, "time limit", "goes on from its last checkpoint"),
+        (JobState("7", "TIMEOUT"), TRACEBACK, "time limit", "goes on from its newest checkpoint"),
         (JobState("7", "TIMEOUT", reason="limit of 5 s"), [], "time limit", "over (limit of 5 s);"),
         (JobState("7", "DEADLINE"), [], "time limit", "its deadline had come"),
         (JobState("7", "NODE_FAIL", node="n1"), [], "node failure", "its node n1 failed"),

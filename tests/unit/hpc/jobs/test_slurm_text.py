@@ -117,6 +117,12 @@ def test_scontrol_tells_codes_and_restarts() -> None:
     assert (found["10_7"].state, found["10_7"].begin) == ("PENDING", "")
 
 
+def test_a_job_that_was_cancelled_before_it_began_has_no_begin() -> None:
+    line = "JobId=18 Name=x JobState=CANCELLED StartTime=2026-01-05T10:00:01 NodeList=(null)"
+    assert scontrol_states(line)["18"].begin == ""
+    assert scontrol_states(line.replace("(null)", "n1"))["18"].begin == "2026-01-05T10:00:01"
+
+
 def test_the_file_of_ended_jobs_is_read_by_the_same_words() -> None:
     state = scontrol_states(COMPLETIONS)["10_1"]
     assert (state.state, state.code, state.source) == ("NODE_FAIL", 1, "jobcomp")

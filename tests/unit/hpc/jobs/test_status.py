@@ -126,6 +126,18 @@ def test_an_error_that_only_the_store_has_is_found(tmp_path: Path, slurm_says: S
     assert entries(tmp_path)[0].why == "the disk is full"
 
 
+def test_whether_there_is_a_checkpoint_to_go_on_from_is_said(
+    tmp_path: Path, slurm_says: Slurm
+) -> None:
+    submitted(tmp_path)
+    slurm_says(*(JobState(f"7_{i}", "TIMEOUT", begin="a") for i in range(3)))
+    wrote(tmp_path, 0, status="interrupted", checkpoint=500)
+    wrote(tmp_path, 1, status="running", checkpoint=None)
+    told = [each.why for each in entries(tmp_path)]
+    assert ["goes on from its newest checkpoint" in why for why in told] == [True, False, False]
+    assert ["begins it anew" in why for why in told] == [False, True, True]
+
+
 def test_a_chain_is_as_far_as_the_job_that_runs_or_waits(tmp_path: Path, slurm_says: Slurm) -> None:
     submitted(tmp_path, {0: ["1", "2", "3"], 1: ["4", "5"], 2: ["6", "7"]})
     slurm_says(
@@ -143,6 +155,7 @@ def test_jobs_that_slurm_has_forgotten_are_judged_by_what_they_wrote(
     save(tmp_path, submission(7))
     append_jobs(tmp_path, {index: [f"7_{index}"] for index in range(6)})
     slurm_says()
+    assert "it never began and is not known any more" in entries(tmp_path)[0].why
     wrote(tmp_path, 0, status="failed", error="so it is")
     wrote(tmp_path, 1, status="interrupted", error="warned")
     wrote(tmp_path, 2, status="stopped", error="asked")
@@ -197,7 +210,7 @@ def test_jobs_of_the_local_executor_are_asked_for_there(
     monkeypatch.setattr(local, "states", lambda out: states)
     wrote(tmp_path, 1, status="stopped")
     running, killed, _ = entries(tmp_path)
-    assert (running.state, running.why) == ("running", "begun again 2 times")
+    assert (running.state, running.why) == ("running", "restarts so far: 2")
     assert (killed.state, "was killed" in killed.why) == ("gone", True)
 
 

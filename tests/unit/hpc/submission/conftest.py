@@ -6,10 +6,17 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from hpc import cli
+
+QUICK = ["run.epochs=1", "run.batch_size=256", "network.hidden=[4]", "record.samples=3"]
+ASKED = ["--time", "1 h", "--memory", "1 GiB", "--mpi", "srun"]
+"""So that nothing is to be proposed, which takes time."""
 
 SBATCH = """\
 #!/bin/sh
@@ -131,8 +138,55 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
         (bin_ / name).write_text(text)
         (bin_ / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    monkeypatch.setattr("hpc.submission.checking.NODE_LOCAL", ())  # where tests write
     monkeypatch.setenv("FAKE", str(place))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in [name for name in os.environ if name.startswith(("SLURM_", "BIOSIM_SITE"))]:
         monkeypatch.delenv(name)
     return Cluster(place)
+
+
+class Outcome:
+    """Exit code and output of one command."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+class Command:
+    """Runs `biosim submit WORDS` in this process, in an empty directory."""
+
+    def __init__(self, monkeypatch, capsys, home: Path) -> None:
+        self._monkeypatch, self._capsys, self.home = monkeypatch, capsys, home
+        home.mkdir()
+        monkeypatch.chdir(home)
+
+    def __call__(self, *words: str, asked: list[str] = ASKED) -> Outcome:
+        self._monkeypatch.setattr(sys, "argv", ["biosim", "submit", *words, *asked])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        said = self._capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    @property
+    def files(self) -> set[str]:
+        return {str(path.relative_to(self.home)) for path in self.home.rglob("*")}
+
+
+@pytest.fixture
+def submit(
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Command:
+    return Command(monkeypatch, capsys, tmp_path / "home")
+
+
+def refused(done: Outcome, said: str) -> None:
+    assert done.code == 2, done.err
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1

@@ -13,7 +13,7 @@ import pytest
 from biosim.errors import BiosimError, OutputError
 from biosim.ranks import StoppedError
 from hpc.jobs.record import load
-from hpc.stopping import Interrupted
+from hpc.stopping import InterruptedRunError
 from hpc.submission import work as module
 from hpc.submission.description import Description
 from hpc.submission.entries import planned
@@ -69,7 +69,7 @@ def test_a_stored_entry_is_the_scenario_that_was_submitted(name: str) -> None:
     [
         (BiosimError("no such data"), 2),
         (StoppedError("asked to end"), 143),
-        (Interrupted("the time is up"), 75),
+        (InterruptedRunError("the time is up"), 75),
     ],
 )
 def test_how_a_run_ends_is_an_exit_code_and_one_line(
