@@ -84,12 +84,16 @@ def found_flavour(job: Description) -> tuple[str, str]:
         "import mpi4py; mpi4py.rc.initialize = False\n"
         "from mpi4py import MPI; print(MPI.Get_library_version())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", asked], capture_output=True, text=True, check=False, timeout=60
-    )
+    own = "srun", "the cluster's own default"
+    if job.ranks == 1 or job.container:
+        return own
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=60
+        )
+    except subprocess.SubprocessError:
+        return own
     version = done.stdout.split(",")[0].split("\n")[0].replace("\0", "").strip()
-    if job.ranks == 1 or job.container or done.returncode or not version:
-        return "srun", "the cluster's own default"
     if version.startswith(("MPICH", "Intel", "MVAPICH", "CRAY")):
         return "srun --mpi=pmi2", version
     return "srun --mpi=pmix", version

@@ -112,9 +112,3 @@ class Biosim:
 def over(entry: Mapping[str, Any]) -> bool:
     """Return whether an entry will not change by itself."""
     return entry["state"] not in ("running", "waiting")
-
-
-def under_way(entry: Mapping[str, Any]) -> bool:
-    """Return whether the run of an entry has begun to simulate."""
-    assert entry["state"] in ("running", "waiting"), entry
-    return entry["state"] == "running" and entry["progress"].get("percent", 0) > 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,14 +13,17 @@ from hpc.run import run
 from scenarios.reading import read_tree, resolve_any
 from tests.ranks.started import needs_mpi, same_bytes
 from tests.ranks.test_bits import LAYERS, SMALL_NETWORK
-from tests.slurm.commands import Biosim, over, under_way
+from tests.slurm.commands import Biosim, over
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SCENARIOS = {
-    "digits": ["rule.name=noprop", *LAYERS, "data.samples=400", "run.epochs=40"],
-    "brunel_stdp": [*SMALL_NETWORK, "run.duration=60 ms"],
+    "digits": ["rule.name=noprop", *LAYERS, "data.samples=400", "run.epochs=60"],
+    "brunel_stdp": [*SMALL_NETWORK, "run.duration=60 ms", "checkpoint.ticks=100"],
 }
+
+PAUSES = {"digits": 0.02, "brunel_stdp": 0.8}
+"""Seconds by which jobs are slowed in every exchange: runs of half a minute."""
 
 SLOWED = """
 import sys
@@ -49,10 +54,17 @@ def alone(name: str, biosim: Biosim) -> Path:
     return out
 
 
-def begun(biosim: Biosim, out: Path) -> str:
-    """Wait until the only job of a submission simulates; return its number."""
-    (entry,) = biosim.until(out, under_way).values()
-    return str(entry["jobs"][-1])
+def begun(biosim: Biosim, out: Path, beyond: float = 0.0) -> tuple[str, float]:
+    """Wait until the only job of a submission is beyond a percentage; return its number, and it."""
+
+    def ready(entry: Mapping[str, Any]) -> bool:
+        assert entry["state"] in ("running", "waiting"), (entry, biosim.logs(out))
+        told = entry["progress"]
+        # What an earlier attempt has left is not "running".
+        return told.get("status") == "running" and told.get("percent", 0) > beyond
+
+    (entry,) = biosim.until(out, ready).values()
+    return str(entry["jobs"][-1]), entry["progress"]["percent"]
 
 
 def check_whole(biosim: Biosim, out: Path, name: str, restarts: int) -> None:
@@ -67,9 +79,10 @@ def check_whole(biosim: Biosim, out: Path, name: str, restarts: int) -> None:
 def test_a_job_that_is_warned_three_times_stores_what_one_that_is_not_does(
     name: str, biosim: Biosim
 ) -> None:
-    out = biosim.submit("out", name, *SCENARIOS[name], slowed(biosim, 0.05))
+    out = biosim.submit("out", name, *SCENARIOS[name], slowed(biosim, PAUSES[name]))
+    percent = 0.0
     for times in range(3):
-        job = begun(biosim, out)
+        job, percent = begun(biosim, out, percent)
         biosim.slurm.asked("scancel", "--signal=USR1", job)
         biosim.slurm.wait(job, "PENDING", "RUNNING", Restarts=str(times + 1))
     check_whole(biosim, out, name, 3)
@@ -80,8 +93,8 @@ def test_a_job_that_is_warned_three_times_stores_what_one_that_is_not_does(
 def test_ranks_on_two_nodes_that_are_warned_go_on(mpi: list[str], biosim: Biosim) -> None:
     name = "brunel_stdp"
     two = ["--nodes=2", "--tasks=2", *mpi]
-    out = biosim.submit("out", name, *SCENARIOS[name], slowed(biosim, 0.05), *two)
-    job = begun(biosim, out)
+    out = biosim.submit("out", name, *SCENARIOS[name], slowed(biosim, PAUSES[name]), *two)
+    job, _ = begun(biosim, out)
     # As Slurm does it: to the ranks, or to the shell that started mpiexec.
     to = ["--batch"] if mpi else []
     biosim.slurm.asked("scancel", *to, "--signal=USR1", job)
@@ -103,8 +116,10 @@ def test_a_job_that_its_time_limit_ends_three_times_over_stores_what_one_run_doe
 
 
 def test_a_job_that_is_put_back_goes_on(biosim: Biosim) -> None:
-    out = biosim.submit("out", "brunel_stdp", *SCENARIOS["brunel_stdp"], slowed(biosim, 0.1))
-    job = begun(biosim, out)
+    out = biosim.submit(
+        "out", "brunel_stdp", *SCENARIOS["brunel_stdp"], slowed(biosim, PAUSES["brunel_stdp"])
+    )
+    job, _ = begun(biosim, out)
     biosim.slurm.asked("scontrol", "requeue", job)
     biosim.slurm.wait(job, "RUNNING", Restarts="1")
     check_whole(biosim, out, "brunel_stdp", 1)
@@ -114,7 +129,9 @@ def test_a_job_that_is_cancelled_does_not_rise_again_until_it_is_submitted_again
     biosim: Biosim,
 ) -> None:
     name = "brunel_stdp"
-    out = biosim.submit("out", name, *SCENARIOS[name], slowed(biosim, 0.1), "--chain=2")
+    out = biosim.submit(
+        "out", name, *SCENARIOS[name], slowed(biosim, PAUSES["brunel_stdp"]), "--chain=2"
+    )
     begun(biosim, out)
     biosim.well("cancel", str(out))
     (entry,) = biosim.until(out, over).values()
@@ -129,8 +146,7 @@ def test_a_job_that_is_cancelled_does_not_rise_again_until_it_is_submitted_again
 
 def test_a_job_that_was_killed_goes_on_when_it_is_submitted_again(biosim: Biosim) -> None:
     name = "brunel_stdp"
-    often = "checkpoint.ticks=100"
-    out = biosim.submit("out", name, *SCENARIOS[name], often, slowed(biosim, 0.2))
+    out = biosim.submit("out", name, *SCENARIOS[name], slowed(biosim, PAUSES[name]))
     (entry,) = biosim.until(out, lambda entry: "checkpoint" in entry["progress"]).values()
     job = str(entry["jobs"][-1])
     biosim.slurm.asked("scancel", "--full", "--signal=KILL", job)

@@ -83,7 +83,9 @@ def test_the_flavour_follows_from_the_mpi_library(
     version: str, flavour: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(command, **given):
-        return subprocess.CompletedProcess(command, 0 if version else 1, f"{version}\n", "")
+        if not version:
+            raise subprocess.CalledProcessError(1, command)
+        return subprocess.CompletedProcess(command, 0, f"{version}\n", "")
 
     monkeypatch.setattr(subprocess, "run", run)
     assert found_flavour(Description(tasks=2))[0] == flavour

@@ -18,6 +18,14 @@ def test_without_slurm_a_line_says_what_else_there_is(
     assert submit.files == set()
 
 
+def test_several_processes_do_not_submit_several_times(
+    submit: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SLURM_NTASKS", "SLURM_STEP_ID", "SLURM_PROCID"):
+        monkeypatch.setenv(name, {"SLURM_NTASKS": "2"}.get(name, "0"))
+    refused(submit("digits", *QUICK), "submit was started 2 times by srun; start it once")
+
+
 def test_slurms_own_words_are_passed_on_and_nothing_is_left(
     submit: Command, cluster: Cluster
 ) -> None:
