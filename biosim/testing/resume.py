@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from biosim.checkpoints.directory import Checkpoint, newest
@@ -38,7 +38,7 @@ class ResumeLaws(NetworkLaws):
     activity and the ledger are compared.
     """
 
-    @few_examples
+    @settings(few_examples, max_examples=2)
     @given(plan=plans(), share=st.integers(0, 99))
     @example(plan=Plan(), share=33)
     @example(plan=Plan(pause=0), share=70)
@@ -46,7 +46,7 @@ class ResumeLaws(NetworkLaws):
         """One rank stops after `share` percent of the ticks and goes on in a new simulation."""
         self._stopped_and_restored(plan, share, 1, 1)
 
-    @few_examples
+    @settings(few_examples, max_examples=1)
     @given(
         plan=plans(),
         share=st.integers(0, 99),
@@ -61,7 +61,10 @@ class ResumeLaws(NetworkLaws):
         """A run is stored after `share` percent of its ticks, and restored on other ranks."""
         self._stopped_and_restored(plan, share, *ranks)
 
-    @pytest.mark.parametrize(("before", "after"), [(2, 4), (4, 1), (1, 2)])
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [(2, 4), *(pytest.param(*ranks, marks=pytest.mark.slow) for ranks in ((4, 1), (1, 2)))],
+    )
     def test_a_checkpoint_goes_on_with_other_replicas(self, before: int, after: int) -> None:
         """Replicas are stored between two minibatches, when all are alike."""
         if reason := self.uncut():

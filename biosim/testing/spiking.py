@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from biosim.checkpoints.directory import Checkpoint, newest
@@ -266,7 +266,7 @@ class SpikingResumeLaws(SpikingLaws):
         claim = f"a run that was restored at tick {tick} should give the same"
         self.check(taken(sink, events), claim)
 
-    @few_examples
+    @settings(few_examples, max_examples=1)
     @given(
         share=st.integers(0, 99),
         ranks=st.sampled_from(((1, 2), (2, 3), (4, 1))),
