@@ -247,10 +247,11 @@ class _Run:
             before_s = float(self._checkpoint.attributes["position"]["wall_s"])
             self._checkpoint = None  # it has been taken over
         begins = simulation.engine.now
-        # Kernels are compiled, or read from the cache, at their first call.
-        simulation.run_to(min(begins + 1, ticks))
-        ready_s = time.perf_counter()
         with stored.pausing():
+            # Kernels are compiled, or read from the cache, at their first call.
+            while not simulation.run_to(min(begins + 1, ticks)):
+                take(before_s)
+            ready_s = time.perf_counter()
             while (tick := simulation.engine.now) < ticks:
                 due = stored.until(tick)
                 until = min((tick // WINDOW + 1) * WINDOW, due, ticks)

@@ -20,7 +20,14 @@ from biosim.contracts import Ranks
 from biosim.errors import BiosimError, DivergedError, OutputError
 from biosim.ranks import OneRank, PretendRanks, RankFailedError, StoppedError
 from hpc.mpi_ranks import MpiRanks, mpi
-from hpc.stopping import ByHandError, Heeding, InterruptedRunError
+from hpc.stopping import (
+    REASONS,
+    SIGNALS,
+    ByHandError,
+    Heeding,
+    InterruptedRunError,
+    asked,
+)
 from hpc.world import LAUNCHED, check_size, check_understood, promised
 
 Result = TypeVar("Result")
@@ -152,7 +159,7 @@ def run_together(
         BiosimError: ranks are to be pretended under MPI.
         Exception: the first failure of any rank.
     """
-    ranks = _mpi_ranks()
+    ranks, program = _mpi_ranks(), partial(_saying_why, program)
     if ranks is None:
         if pretend == 1:
             return program(Heeding(OneRank()))
@@ -165,6 +172,17 @@ def run_together(
     ranks.limit_s, ranks.device = limit_s, device
     with failing_together():
         return program(Heeding(ranks))
+
+
+def _saying_why(program: Callable[[Heeding], Result], ranks: Heeding) -> Result:
+    """Run a program; where it could only end, and not pause, say by the error what asked it to."""
+    try:
+        return program(ranks)
+    except StoppedError as failure:
+        came = [number for number in SIGNALS if number in asked()]
+        if type(failure) is StoppedError and came:
+            raise REASONS[came[0]](str(failure)) from None
+        raise
 
 
 @contextmanager
