@@ -112,7 +112,8 @@ def handled(handler: Handler) -> Iterator[Mapping[signal.Signals, Handler | int]
 def heeded() -> Iterator[None]:
     """Take note of signals instead of ending at once; a second one of a kind ends at once.
 
-    A second warning says nothing new.
+    A second warning says nothing new. Warnings that the process has blocked come now, and are
+    blocked again afterwards: a job blocks them while Python imports and while it ends.
     """
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -130,9 +131,11 @@ def heeded() -> Iterator[None]:
     if launcher.isdecimal():
         threading.Thread(target=_follow, args=(int(launcher), over), daemon=True).start()
     with handled(note) as before:
+        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, WARNINGS)
         try:
             yield
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             over.set()
             _asked.clear()
 

@@ -16,6 +16,12 @@ from hpc.submission.work import LINK
 HOME = Path(str(hpc.__file__)).parents[1]
 """Where the packages lie; a checkout need not be installed."""
 
+BEGIN = (
+    "from signal import *; pthread_sigmask(SIG_BLOCK, [SIGUSR1, SIGUSR2]); "
+    "from hpc.submission.work import main; main()"
+)
+"""A program of Python: a warning that comes in the seconds in which biosim is imported waits."""
+
 WARNING, GRACE = "BIOSIM_WARNING_S", "BIOSIM_GRACE_S"
 """Variables with the seconds from the warning to the end, and from SIGTERM to SIGKILL."""
 
@@ -29,7 +35,7 @@ def program(job: Description, out: Path, index: str) -> str:
         index: of the entry, or an expression of the shell for it.
     """
     python = job.python or ("python3" if job.container else sys.executable)
-    words = [python, "-u", "-P", "-m", "hpc.submission.work", str(out)]
+    words = [python, "-u", "-P", "-c", BEGIN, str(out)]
     if job.container:
         gpus = ["--nv"] if job.gpus_per_node else []
         bind = ["--bind", f"{out}:{out}"]

@@ -114,5 +114,10 @@ def _ended_before(run: Path) -> int | None:
     return code
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Do what the command line says: the directory of a submission, the index of an entry."""
     sys.exit(work(Path(sys.argv[1]).absolute(), int(sys.argv[2])))
+
+
+if __name__ == "__main__":
+    main()

@@ -126,6 +126,20 @@ def test_signals_of_two_kinds_are_both_heeded() -> None:
         ask(signal.SIGTERM)
 
 
+def test_a_warning_that_was_blocked_is_heeded_and_blocked_again_at_the_end() -> None:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, WARNINGS)
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+        with heeded():
+            assert list(asked()) == [signal.SIGUSR1]
+        signal.raise_signal(signal.SIGUSR1)
+        assert signal.sigpending() == {signal.SIGUSR1}
+    finally:
+        with heeded():  # takes what is pending
+            pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def test_handlers_are_put_back() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     with heeded():

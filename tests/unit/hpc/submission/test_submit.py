@@ -12,6 +12,7 @@ import pytest
 
 from biosim.errors import BiosimError
 from hpc.jobs.record import load
+from hpc.submission.command import BEGIN
 from hpc.submission.site import SubmissionError
 from hpc.submission.submit import submit_again
 from tests.unit.hpc.submission.conftest import QUICK, Cluster, Command, flags
@@ -132,7 +133,7 @@ def test_mpiexec_is_started_by_the_script_and_hears_of_signals(
     assert cluster.flags(101)["signal"] == "B:USR1@300"
     assert cluster.run(101).code == 3
     (call,) = [call for call in cluster.calls if call.startswith("mpiexec")]
-    assert call.startswith(f"mpiexec -n 4 --bind-to core {sys.executable} -u -P -m hpc.submission")
+    assert call.startswith(f"mpiexec -n 4 --bind-to core {sys.executable} -u -P -c {BEGIN} ")
     assert not any(call.startswith("srun") for call in cluster.calls)
 
 
@@ -143,8 +144,8 @@ def test_a_container_stands_in_front_of_the_program(submit: Command, cluster: Cl
     )  # fmt: skip
     there = Path("there").absolute()
     assert (
-        f"apptainer exec --nv --bind {there}:{there} biosim.sif python3 -u -P -m "
-        f"hpc.submission.work {there} 0"
+        f"apptainer exec --nv --bind {there}:{there} biosim.sif python3 -u -P -c "
+        f"{shlex.quote(BEGIN)} {there} 0"
     ) in done.out
     assert "PYTHONPATH" not in done.out
     plain = submit("digits", *QUICK, "--container", "biosim.sif", "--dry-run")

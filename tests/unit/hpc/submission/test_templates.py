@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from hpc.submission.command import BEGIN
 from hpc.submission.description import Description
 from hpc.submission.templates import script
 
@@ -54,7 +56,7 @@ def test_pbs_is_asked_for_the_whole_description() -> None:
     ]  # fmt: skip
     assert "sleep 129480 & wait $! && kill -USR1 $job)" in text
     assert (
-        "mpiexec -n 8 --bind-to core python3.12 -u -P -m hpc.submission.work /shared/there "
+        f"mpiexec -n 8 --bind-to core python3.12 -u -P -c {shlex.quote(BEGIN)} /shared/there "
         '"${entries[$PBS_ARRAY_INDEX]}" &'
     ) in text
     assert "qsub /shared/there/scripts/job.pbs" in text

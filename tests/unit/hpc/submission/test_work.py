@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from biosim.ranks import StoppedError
 from hpc.jobs.record import load
 from hpc.stopping import InterruptedRunError
 from hpc.submission import work as module
+from hpc.submission.command import BEGIN
 from hpc.submission.description import Description
 from hpc.submission.entries import planned
 from hpc.submission.submit import submit
@@ -50,11 +54,24 @@ def progress(out: Path, status: str) -> None:
 
 
 def test_an_entry_is_run_by_a_program_from_any_directory(out: Path) -> None:
-    command = [sys.executable, "-P", "-m", "hpc.submission.work", str(out), "1"]
+    command = [sys.executable, "-P", "-c", BEGIN, str(out), "1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd="/")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"results in {out}/runs/backprop/seed-1\n"
     assert not (out / "runs" / "backprop" / "seed-0").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks at blocked signals")
+def test_a_warning_that_comes_while_biosim_is_imported_pauses_the_run(out: Path) -> None:
+    command = [sys.executable, "-P", "-c", BEGIN, str(out), "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        blocked = re.compile(r"^SigBlk:.*a00$", re.MULTILINE)  # signals 10 and 12
+        while not blocked.search(Path(f"/proc/{process.pid}/status").read_text()):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGUSR1)
+        _, said = process.communicate()
+    assert process.returncode == 75, said
+    assert "the run was asked to end by SIGUSR1" in said
 
 
 @pytest.mark.parametrize("name", sorted(built_in()))
