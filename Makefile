@@ -24,7 +24,7 @@ test: $(READY) ## the tests that CI runs
 test-all: $(READY) ## every test that this machine can run, the slow ones too
 	@sh tests/chromium.sh
 	@$(CLUSTER) install || true
-	$(BIN)/pytest -n 2 --dist worksteal -m ''
+	BIOSIM_EXAMPLES=thorough $(BIN)/pytest -n 2 --dist worksteal -m ''
 
 test-slurm: $(READY) ## the tests on a real Slurm, which is installed (Debian, as root) and started
 	@$(CLUSTER) install || true

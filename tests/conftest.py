@@ -14,14 +14,15 @@ os.environ["BIOSIM_CACHE"] = str(REPOSITORY / ".pytest_cache" / "biosim")
 
 # The same examples every time: a failure in CI must be a failure at the desk. Time decides
 # nothing, since other tests share the cores.
-hypothesis.settings.register_profile(
-    "biosim",
-    derandomize=True,
-    deadline=None,
-    max_examples=50,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-)
-hypothesis.settings.load_profile("biosim")
+for profile, examples in (("quick", 15), ("thorough", 50)):
+    hypothesis.settings.register_profile(
+        profile,
+        derandomize=True,
+        deadline=None,
+        max_examples=examples,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+hypothesis.settings.load_profile(os.environ.get("BIOSIM_EXAMPLES") or "quick")
 
 # A torch operation on one layer runs on one thread (law 2), and so do the references that it
 # is compared with.

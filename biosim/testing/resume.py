@@ -38,7 +38,7 @@ class ResumeLaws(NetworkLaws):
     activity and the ledger are compared.
     """
 
-    @settings(few_examples, max_examples=2)
+    @settings(few_examples, max_examples=1)
     @given(plan=plans(), share=st.integers(0, 99))
     @example(plan=Plan(), share=33)
     @example(plan=Plan(pause=0), share=70)

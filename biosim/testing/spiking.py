@@ -247,7 +247,7 @@ class SpikingTimeLaws(SpikingLaws):
 class SpikingResumeLaws(SpikingLaws):
     """run(0 -> T) equals run(0 -> t), snapshot, a new simulation, restore, run(t -> T)."""
 
-    @few_examples
+    @settings(few_examples, max_examples=1)
     @given(share=st.integers(1, 99), threads=st.sampled_from((1, 2)))
     @example(share=50, threads=1)
     def test_a_restored_run_equals_an_uninterrupted_one(self, share: int, threads: int) -> None:
@@ -301,7 +301,8 @@ class SpikingResumeLaws(SpikingLaws):
         claim = f"a run that was stored at tick {tick} should give the same"
         self.check(after_each_other(taken(before, 0), taken(after, events)), claim)
 
-    @pytest.mark.parametrize("overlap", [True, pytest.param(False, marks=pytest.mark.slow)])
+    @pytest.mark.slow
+    @pytest.mark.parametrize("overlap", [True, False])
     def test_restored_ranks_may_exchange_otherwise(self, overlap: bool) -> None:
         """Whether ranks overlap is no part of a snapshot, and spikes on their way are."""
         tick, sink = self.ticks // 2 + 3, MemorySink()

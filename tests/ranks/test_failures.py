@@ -175,6 +175,7 @@ def test_a_state_that_diverges_on_one_rank_ends_all(tmp_path: Path) -> None:
     assert biosim.open_run(out).attrs["status"] == "diverged"
 
 
+@pytest.mark.slow
 def test_processes_that_do_not_see_each_other_are_refused(tmp_path: Path) -> None:
     alone = {k: v for k, v in environment(os.environ).items() if not k.startswith("SLURM_")}
     told = {"SLURM_NTASKS": "2", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}

@@ -75,6 +75,7 @@ def test_what_replicas_store_is_what_one_rank_stores(name: str, several: Path, a
     assert same_bytes(several / name, alone / name) == []
 
 
+@pytest.mark.slow
 def test_of_a_few_rules_too_and_a_draw_that_depends_on_the_rank_is_caught(tmp_path: Path) -> None:
     one, two = (stored(tmp_path / str(ranks), ranks, QUICK) for ranks in (1, 2))
     for name in QUICK:
