@@ -164,7 +164,11 @@ class _Learner:
         self._seconds = self._epoch_s = 0.0
         self._committed = -1
         self._checkpointing = Checkpointing(
-            out, scenario.model_dump(mode="json"), scenario.checkpoint, ranks
+            out,
+            scenario.model_dump(mode="json"),
+            scenario.checkpoint,
+            ranks,
+            None if start.checkpoint is None else start.checkpoint.tick,
         )
         self._start = start.checkpoint
         self._learnt_before = self._counted_before = 0
@@ -229,14 +233,15 @@ class _Learner:
         """Learn until all samples of an epoch have been dealt with."""
         simulation, stored = self._simulation, self._checkpointing
         # Replicas differ while a minibatch is under way.
-        with stored.pausing(when_quiet=simulation.share.replicas > 1):
+        alone = simulation.share.replicas == 1
+        due = simulation.engine.now
+        with stored.pausing(when_quiet=None if alone else simulation):
             while True:
+                # Where nothing happens for long, the engine stands before what was due.
+                due = stored.until(max(due, simulation.engine.now))
                 began = self._clock()
                 with self._times.running():
-                    until = NEVER
-                    if simulation.share.replicas == 1:
-                        until = stored.until(simulation.engine.now)
-                    finished = simulation.finish(until)
+                    finished = simulation.finish(due if alone else NEVER)
                     took = self._clock() - began
                 self._seconds, self._epoch_s = self._seconds + took, self._epoch_s + took
                 if finished:

@@ -155,7 +155,11 @@ class _Run:
             begins=begins,
         )
         stored = Checkpointing(
-            self._out, self._scenario.model_dump(mode="json"), self._scenario.checkpoint, ranks
+            self._out,
+            self._scenario.model_dump(mode="json"),
+            self._scenario.checkpoint,
+            ranks,
+            begins if started else None,
         )
         if ranks.rank == 0:
             self._checkpointing = stored
