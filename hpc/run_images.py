@@ -16,6 +16,7 @@ from biosim.ranks import StoppedError
 from biosim.simulation import PausedError
 from biosim.store import STORE, RunStore, write_progress
 from hpc.checkpointing import Checkpointing
+from hpc.ending import check_not_written
 from hpc.image_store import WAY, ImageStore, activity_at, evaluated
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher, say_placed
@@ -166,6 +167,7 @@ class _Run:
     ) -> None:
         """Make the directory, or go on with what is there; rank 0 only."""
         if started is not None:
+            check_not_written(self._out)  # another one may have come first
             said = started.attributes["position"]
             self._committed, self._seconds = said["committed"], said["seconds"]
             self._accuracy = said["accuracy"]

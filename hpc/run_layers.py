@@ -21,6 +21,7 @@ from biosim.recorder import Recorder, non_finite, write_ledger
 from biosim.simulation import PausedError, Simulation
 from biosim.store import STORE, RunStore, write_progress
 from hpc.checkpointing import Checkpointing
+from hpc.ending import check_not_written
 from hpc.layer_store import allocate, attributes
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher, say_placed
@@ -182,6 +183,7 @@ class _Learner:
 
     def _open(self) -> None:
         """Go on writing what is there."""
+        check_not_written(self._out)  # another one may have come first
         RunStore(self._out / STORE).go_on(self._ranks.size)
 
     def run(self) -> Result:
