@@ -30,6 +30,8 @@ FOLDER = "checkpoints"
 LATEST = "LATEST"
 PARTIAL = ".partial-"
 FORMAT = "biosim-checkpoint-1"
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, zarr.errors.BaseZarrError)
+"""What the library raises where a file is missing, or holds something else."""
 
 
 class CheckpointError(OutputError):
@@ -99,7 +101,7 @@ def newest(folder: Path) -> Path | None:
     """Return the newest complete checkpoint; None if there is none."""
     with suppress(OSError):
         named = folder / (folder / LATEST).read_text(encoding="utf-8").strip()
-        if named.parent == folder and named.is_dir():
+        if named in _complete(folder):
             return named
     return max(_complete(folder), default=None)
 
@@ -125,7 +127,7 @@ class Checkpoint:
         self.path = path
         try:
             self._root = zarr.open_group(str(path), mode="r", zarr_format=3)
-        except (OSError, ValueError, zarr.errors.BaseZarrError) as problem:
+        except DAMAGE as problem:
             raise CheckpointError(f"{path} cannot be read ({problem})") from None
         self.attributes: dict[str, Any] = self._root.attrs.asdict()
         made = self.attributes.get("format")
@@ -182,7 +184,7 @@ class Checkpoint:
     def _members(self, read: Callable[[], Any]) -> Any:
         try:
             return read()
-        except (OSError, ValueError, KeyError, zarr.errors.BaseZarrError) as problem:
+        except DAMAGE as problem:
             raise CheckpointError(
                 f"{self.path} cannot be read ({problem or type(problem).__name__}): {_advice()}"
             ) from None
