@@ -45,22 +45,28 @@ class Checkpointing:
         scenario: as the checkpoint says it.
         settings: when, and how many are kept.
         ranks: how this rank talks to the others.
+        tick: of the checkpoint from which the run goes on; None for the beginning.
+
+    Attributes:
+        tick: of the newest one; None if there is none.
     """
 
     def __init__(
-        self, out: Path, scenario: Mapping[str, Any], settings: Checkpoints, ranks: Heeding
+        self,
+        out: Path,
+        scenario: Mapping[str, Any],
+        settings: Checkpoints,
+        ranks: Heeding,
+        tick: Tick | None = None,
     ) -> None:
         self._folder, self._scenario, self._settings = out / FOLDER, scenario, settings
         self._ranks = ranks
         self._every_s = settings.minutes * 60.0
         self._due_s = time.monotonic() + self._every_s
         self._took_s = 0.0
-        self._next = self.until(0)
-        self.tick: Tick | None = None
-        """Of the newest one, if there is one."""
-        found = newest(self._folder)
-        if found is not None:
-            self.tick = int(found.name.rpartition("-")[2])
+        # Not looked up: ranks on other nodes may see what a run of before has left.
+        self.tick = tick
+        self._next = self.until(tick or 0)
 
     def until(self, tick: Tick) -> Tick:
         """Return the next tick, after this one, at which a checkpoint is due."""
@@ -82,20 +88,35 @@ class Checkpointing:
         return self._ranks.agree(bool(asked()) or due)
 
     @contextmanager
-    def pausing(self, only_if_asked: bool = False, when_quiet: bool = False) -> Iterator[None]:
+    def pausing(
+        self, only_if_asked: bool = False, when_quiet: Simulation | None = None
+    ) -> Iterator[None]:
         """Let the simulation pause where a checkpoint is due.
 
         Args:
             only_if_asked: pause only to end.
-            when_quiet: not before nothing is under way.
+            when_quiet: not before nothing is under way in this one.
         """
         ranks = self._ranks
-        ranks.pause = PAUSE_WHEN_QUIET if when_quiet else PAUSE
-        ranks.due = bool if only_if_asked else self.due
+        ranks.pause, ranks.due = PAUSE, bool if only_if_asked else self.due
+        if when_quiet is not None:
+            engine = when_quiet.engine
+            ranks.pause = PAUSE_WHEN_QUIET
+            ranks.due = lambda: self.due() or engine.now >= self._next
         try:
             yield
         finally:
             ranks.pause, ranks.due = None, bool
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Let the simulation neither pause nor end by itself: whoever runs it `asks`."""
+        ranks = self._ranks
+        ranks.pause = NEVER
+        try:
+            yield
+        finally:
+            ranks.pause = None
 
     def take(
         self,

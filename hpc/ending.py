@@ -80,7 +80,7 @@ def repaired(run: Path) -> str:
     if status != "running" and not logs:
         return f"{run} needs no repair: its status is {status}"
     if status == "running":
-        _check_over(run, path, root.attrs.asdict())
+        _check_over(run, path, root.attrs)
     said: dict[str, Any] = {"finished": now()}
     if status == "running":
         status = "failed"
@@ -116,7 +116,39 @@ def _alone(path: Path, before: object) -> Iterator[None]:
         raise
 
 
-def _check_over(run: Path, path: Path, attributes: Mapping[str, Any]) -> None:
+def said_by(out: Path) -> dict[str, Any]:
+    """Return what the root of a run's store says, and nothing of what is in it is opened.
+
+    Args:
+        out: directory of the run.
+
+    Raises:
+        OutputError: it cannot be read.
+    """
+    path = sign_of(out / STORE)
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["attributes"])
+    except (OSError, ValueError, KeyError) as problem:
+        raise OutputError(
+            f"{path} cannot be read ({problem}): it is damaged; move {out} away, and run again"
+        ) from None
+
+
+def check_not_written(out: Path) -> None:
+    """Check that no process writes a run.
+
+    Args:
+        out: directory of the run.
+
+    Raises:
+        OutputError: one does.
+    """
+    said = said_by(out)
+    if said.get("status") == "running":
+        _check_over(out, out / STORE, said)
+
+
+def _check_over(run: Path, path: Path, attributes: Mapping[Any, Any]) -> None:
     """Check that nobody writes a run any more."""
     process = writer(path, attributes)
     if process is not None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from biosim.checkpoints.directory import FOLDER, newest
+from biosim.checkpoints.directory import FOLDER, Checkpoint, newest
 from biosim.errors import OutputError
+from biosim.events import NEVER
+from biosim.processes import BEAT_S, SILENT_S
+from biosim.ranks import agreed_most
 from biosim.store import STORE
 from hpc.checkpointing import NEUTRAL, found_checkpoint, settled
-from hpc.ending import writer
+from hpc.ending import check_not_written, said_by
 from hpc.output import check_free
 from hpc.progress import Watcher
 from hpc.run import run_from
+from hpc.stopping import asked as signals
 from hpc.stored import told_run
-from hpc.together import AlreadyCompleteError, by_first, failing_together, take_part
+from hpc.together import AlreadyCompleteError, by_first, failing_together, first, take_part
 from scenarios.reading import AnyScenario, resolve_any
+
+PATIENCE_S = SILENT_S + 2 * BEAT_S
+"""After which a process on another machine that was killed is known to be gone."""
 
 
 def resume(out: str | Path, overrides: Sequence[str] = (), watcher: Watcher | None = None) -> Any:
@@ -40,13 +48,15 @@ def resume(out: str | Path, overrides: Sequence[str] = (), watcher: Watcher | No
     with failing_together():
         scenario = stored_scenario(out, overrides)
         checkpoint = found_checkpoint(out, scenario.model_dump(mode="json"))
+        _check_alike(checkpoint)
     return run_from(checkpoint, scenario, out, False, watcher)
 
 
 def carry_on(scenario: AnyScenario, out: str | Path, watcher: Watcher | None = None) -> Any:
     """Run a scenario, or go on with it, or do nothing if that has been done: for jobs.
 
-    A run that was killed before its first checkpoint begins anew.
+    A run that was killed before its first checkpoint begins anew. One that seems to be written
+    is waited for, for a while: the job before this one may have been killed on another machine.
 
     Args:
         scenario: to run.
@@ -63,16 +73,17 @@ def carry_on(scenario: AnyScenario, out: str | Path, watcher: Watcher | None = N
     asked = scenario.model_dump(mode="json")
     checkpoint = None
     with failing_together():
-        if (out / STORE / "zarr.json").is_file():
-            attributes = _attributes(out)
-            stored = attributes.get("scenario")
+        # What there is, rank 0 says: another node may not see it yet, or see what there was.
+        if _first_says(lambda: (out / STORE / "zarr.json").is_file()):
+            stored = said_by(out).get("scenario")
             if stored is not None and settled(stored) != settled(asked):
                 raise OutputError(f"{out} holds a run of another scenario; choose another --out")
-            by_first(take_part(), lambda: _check_over(out, attributes))
-            if attributes.get("status") == "complete":
+            by_first(take_part(), lambda: _wait_until_over(out))
+            if _first_says(lambda: said_by(out).get("status") == "complete"):
                 return None
-            if newest(out / FOLDER) is not None:
+            if _first_says(lambda: newest(out / FOLDER) is not None):
                 checkpoint = found_checkpoint(out, asked)
+                _check_alike(checkpoint)
         else:
             by_first(take_part(), lambda: check_free(out, True))
     return run_from(checkpoint, scenario, out, checkpoint is None, watcher)
@@ -92,7 +103,7 @@ def stored_scenario(out: Path, overrides: Sequence[str] = ()) -> AnyScenario:
     attributes = _attributes(out)
     if attributes.get("status") == "complete":
         raise AlreadyCompleteError(f"{out} is complete; there is nothing to go on with")
-    by_first(take_part(), lambda: _check_over(out, attributes))
+    by_first(take_part(), lambda: check_not_written(out))
     for override in overrides:
         key = override.partition("=")[0]
         if key not in NEUTRAL and not key.startswith("checkpoint."):
@@ -107,11 +118,31 @@ def _attributes(out: Path) -> dict[str, Any]:
     return {str(name): value for name, value in told_run(out).attrs.items()}
 
 
-def _check_over(out: Path, attributes: dict[str, Any]) -> None:
-    running = attributes.get("status") == "running"
-    process = writer(out / STORE, attributes) if running else None
-    if process is not None:
+def _first_says(answer: Callable[[], bool]) -> bool:
+    return take_part().agree(first() and answer())
+
+
+def _check_alike(checkpoint: Checkpoint) -> None:
+    """Check that all ranks see the same newest checkpoint.
+
+    Raises:
+        OutputError: they do not.
+    """
+    ranks, tick = take_part(), checkpoint.tick
+    if ranks.agree(agreed_most(ranks, tick, NEVER) != tick):
         raise OutputError(
-            f"{out} is still being written by process {process['pid']} on {process['host']}; "
-            "wait until it ends, or end it"
+            f"ranks do not see the same newest checkpoint in {checkpoint.path.parent}: it is on a "
+            "disk that nodes do not share, or has just been written; wait a minute and run again"
         )
+
+
+def _wait_until_over(out: Path) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until and not signals():
+        try:
+            check_not_written(out)
+        except OutputError:
+            time.sleep(min(1.0, PATIENCE_S))
+        else:
+            return
+    check_not_written(out)

@@ -16,6 +16,7 @@ from biosim.ranks import StoppedError
 from biosim.simulation import PausedError
 from biosim.store import STORE, RunStore, write_progress
 from hpc.checkpointing import Checkpointing
+from hpc.ending import check_not_written
 from hpc.image_store import WAY, ImageStore, activity_at, evaluated
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher, say_placed
@@ -94,7 +95,11 @@ class _Run:
         """Build and run what one rank owns; rank 0 stores it."""
         learner, started = Learner(self._scenario, self._dataset, ranks), self._start
         stored = Checkpointing(
-            self._out, self._scenario.model_dump(mode="json"), self._scenario.checkpoint, ranks
+            self._out,
+            self._scenario.model_dump(mode="json"),
+            self._scenario.checkpoint,
+            ranks,
+            None if started is None else started.tick,
         )
         first, done, stage, epoch_s = ranks.rank == 0, 0, "learning", 0.0
         if started is None:
@@ -111,16 +116,17 @@ class _Run:
             self._checkpointing = stored
         answered = {*evaluated(self._scenario), *activity_at(self._scenario)}
         clock = Clock(ranks)
-        for epoch in range(done + 1, self._scenario.run.epochs + 1):
-            part = _Epoch(self, learner, stored, epoch, epoch_s, weights)
-            if stage == "learning":
-                with clock.running():
-                    part.learn()
-            before, weights = weights, learner.weights()
-            answers = part.answer() if epoch in answered else None
-            if first:
-                self._keep(epoch, part.seconds, before, weights, answers)
-            stage, epoch_s = "learning", 0.0
+        with stored.asking():  # after each image
+            for epoch in range(done + 1, self._scenario.run.epochs + 1):
+                part = _Epoch(self, learner, stored, epoch, epoch_s, weights)
+                if stage == "learning":
+                    with clock.running():
+                        part.learn()
+                before, weights = weights, learner.weights()
+                answers = part.answer() if epoch in answered else None
+                if first:
+                    self._keep(epoch, part.seconds, before, weights, answers)
+                stage, epoch_s = "learning", 0.0
         traffic, theta = learner.traffic(), learner.thresholds()
         times = clock.gathered()
         if first:
@@ -161,6 +167,7 @@ class _Run:
     ) -> None:
         """Make the directory, or go on with what is there; rank 0 only."""
         if started is not None:
+            check_not_written(self._out)  # another one may have come first
             said = started.attributes["position"]
             self._committed, self._seconds = said["committed"], said["seconds"]
             self._accuracy = said["accuracy"]

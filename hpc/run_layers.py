@@ -21,6 +21,7 @@ from biosim.recorder import Recorder, non_finite, write_ledger
 from biosim.simulation import PausedError, Simulation
 from biosim.store import STORE, RunStore, write_progress
 from hpc.checkpointing import Checkpointing
+from hpc.ending import check_not_written
 from hpc.layer_store import allocate, attributes
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher, say_placed
@@ -164,7 +165,11 @@ class _Learner:
         self._seconds = self._epoch_s = 0.0
         self._committed = -1
         self._checkpointing = Checkpointing(
-            out, scenario.model_dump(mode="json"), scenario.checkpoint, ranks
+            out,
+            scenario.model_dump(mode="json"),
+            scenario.checkpoint,
+            ranks,
+            None if start.checkpoint is None else start.checkpoint.tick,
         )
         self._start = start.checkpoint
         self._learnt_before = self._counted_before = 0
@@ -178,6 +183,7 @@ class _Learner:
 
     def _open(self) -> None:
         """Go on writing what is there."""
+        check_not_written(self._out)  # another one may have come first
         RunStore(self._out / STORE).go_on(self._ranks.size)
 
     def run(self) -> Result:
@@ -229,14 +235,15 @@ class _Learner:
         """Learn until all samples of an epoch have been dealt with."""
         simulation, stored = self._simulation, self._checkpointing
         # Replicas differ while a minibatch is under way.
-        with stored.pausing(when_quiet=simulation.share.replicas > 1):
+        alone = simulation.share.replicas == 1
+        due = simulation.engine.now
+        with stored.pausing(when_quiet=None if alone else simulation):
             while True:
+                # Where nothing happens for long, the engine stands before what was due.
+                due = stored.until(max(due, simulation.engine.now))
                 began = self._clock()
                 with self._times.running():
-                    until = NEVER
-                    if simulation.share.replicas == 1:
-                        until = stored.until(simulation.engine.now)
-                    finished = simulation.finish(until)
+                    finished = simulation.finish(due if alone else NEVER)
                     took = self._clock() - began
                 self._seconds, self._epoch_s = self._seconds + took, self._epoch_s + took
                 if finished:

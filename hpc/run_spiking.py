@@ -21,14 +21,15 @@ from biosim.contracts import Ranks
 from biosim.errors import DivergedError, OutputError
 from biosim.ranks import StoppedError
 from biosim.simulation import WINDOW, Simulation
+from biosim.spiking.attempts import attempts, next_attempt
 from biosim.spiking.machine import Machine
 from biosim.spiking.recording import Recording, SpikeRecord
-from biosim.spiking.spike_store import StoreSink, attempts, next_attempt, write_neurons
+from biosim.spiking.spike_store import StoreSink, write_neurons
 from biosim.spiking.write_behind import WriteBehind
 from biosim.store import STORE, RunStore, write_progress
 from hpc.checkpointing import Checkpointing
 from hpc.counting import CountingSink
-from hpc.ending import ended
+from hpc.ending import check_not_written, ended
 from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher, say_placed
 from hpc.provenance import git_state, host, now, versions
@@ -155,7 +156,11 @@ class _Run:
             begins=begins,
         )
         stored = Checkpointing(
-            self._out, self._scenario.model_dump(mode="json"), self._scenario.checkpoint, ranks
+            self._out,
+            self._scenario.model_dump(mode="json"),
+            self._scenario.checkpoint,
+            ranks,
+            begins if started else None,
         )
         if ranks.rank == 0:
             self._checkpointing = stored
@@ -202,6 +207,7 @@ class _Run:
 
     def _open(self, tick: int, ranks: Heeding) -> None:
         """Go on with what is there, from a tick on."""
+        check_not_written(self._out)  # another one may have come first
         store = RunStore(self._out / STORE)
         next_attempt(self._out / STORE, tick)
         store.go_on(ranks.size)

@@ -157,7 +157,8 @@ class Heeding:
         ranks: those that do the rest.
 
     Attributes:
-        pause: the wake that tells the others to pause; None where the run cannot, and ends.
+        pause: the wake that tells the others to pause; NEVER where somebody else looks after
+            signals, None where the run can only end.
         due: whether to pause without having been asked to end.
     """
 

@@ -6,7 +6,8 @@ arrays are Zarr all the same, and any program reads them.
 
 The check sum of an array is the sum, modulo 2^64, of its numbers' bits, each times an odd number
 that tells its place. So every rank sums its own stretch, and the sums of all ranks add up to the
-same, however many there are; another value, or one at another place, changes it.
+same, however many there are. One value that is another always changes it; several do by all but
+chance.
 """
 
 from __future__ import annotations
@@ -123,13 +124,15 @@ def write(directory: Path, stretch: Stretch) -> set[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         number = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
+            # A chunk is stored whole, also one that goes beyond the array. It is as long from the
+            # first: at the end of a file, NFS writes whole pages, and with them others' bytes.
+            if os.fstat(number).st_size < rows * row_bytes:
+                os.ftruncate(number, rows * row_bytes)
             part = np.ascontiguousarray(values[begin - first : end - first])
             data, offset = part.reshape(-1).view(np.uint8).data, (begin - n * rows) * row_bytes
             while data:
                 done = os.pwrite(number, data, offset)
                 data, offset = data[done:], offset + done
-            if end == stretch.rows:  # a chunk is stored whole, also one that goes beyond the array
-                os.ftruncate(number, rows * row_bytes)
         finally:
             os.close(number)
         written.add(path)

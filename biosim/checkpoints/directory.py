@@ -3,7 +3,8 @@
     checkpoints/
         LATEST                      the name of the newest
         tick-000000012345/          a Zarr group: arrays, and trees in the attributes of groups
-        .partial-tick-...           one that is being written, or was when its run was killed
+        .partial-...                one that is being written or removed, or was when its run was
+                                    killed
 
 A checkpoint is written beside the others under a name of its own, seen onto the disk, renamed, and
 then pointed to: whatever happens meanwhile, those that have their name are complete.
@@ -11,7 +12,6 @@ then pointed to: whatever happens meanwhile, those that have their name are comp
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +30,8 @@ FOLDER = "checkpoints"
 LATEST = "LATEST"
 PARTIAL = ".partial-"
 FORMAT = "biosim-checkpoint-1"
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, zarr.errors.BaseZarrError)
+"""What the library raises where a file is missing, or holds something else."""
 
 
 class CheckpointError(OutputError):
@@ -67,7 +69,7 @@ def complete(path: Path, attributes: Mapping[str, Any], keep: int) -> Path:
     arrays.synced(at for at, _ in found)
     final = folder / path.name.removeprefix(PARTIAL)
     if final.exists():  # of an attempt that went as far
-        shutil.rmtree(final)
+        _remove(final)
     path.rename(final)
     arrays.synced([folder])
     beside = folder / f".{LATEST}"
@@ -79,8 +81,15 @@ def complete(path: Path, attributes: Mapping[str, Any], keep: int) -> Path:
         if old.name < final.name:
             keep -= 1
             if keep < 1:
-                shutil.rmtree(old)
+                _remove(old)
     return final
+
+
+def _remove(path: Path) -> None:
+    """Remove a complete checkpoint; one that is half removed does not have its name."""
+    gone = path.with_name(f"{PARTIAL}old-{path.name}")
+    path.rename(gone)
+    shutil.rmtree(gone)
 
 
 def name_of(tick: int) -> str:
@@ -92,7 +101,7 @@ def newest(folder: Path) -> Path | None:
     """Return the newest complete checkpoint; None if there is none."""
     with suppress(OSError):
         named = folder / (folder / LATEST).read_text(encoding="utf-8").strip()
-        if named.parent == folder and named.is_dir():
+        if named in _complete(folder):
             return named
     return max(_complete(folder), default=None)
 
@@ -118,7 +127,7 @@ class Checkpoint:
         self.path = path
         try:
             self._root = zarr.open_group(str(path), mode="r", zarr_format=3)
-        except (OSError, ValueError, zarr.errors.BaseZarrError) as problem:
+        except DAMAGE as problem:
             raise CheckpointError(f"{path} cannot be read ({problem})") from None
         self.attributes: dict[str, Any] = self._root.attrs.asdict()
         made = self.attributes.get("format")
@@ -127,6 +136,11 @@ class Checkpoint:
                 f"{path} is {made or 'no checkpoint'}, and this version reads {FORMAT}; take "
                 "the version that wrote it, or run from the beginning"
             )
+
+    @property
+    def tick(self) -> int:
+        """At which the run stood."""
+        return int(self.attributes["now"])
 
     def tree(self, group: str) -> dict[str, Any]:
         """Return the attributes of a group.
@@ -170,7 +184,7 @@ class Checkpoint:
     def _members(self, read: Callable[[], Any]) -> Any:
         try:
             return read()
-        except (OSError, ValueError, KeyError, zarr.errors.BaseZarrError) as problem:
+        except DAMAGE as problem:
             raise CheckpointError(
                 f"{self.path} cannot be read ({problem or type(problem).__name__}): {_advice()}"
             ) from None
@@ -178,11 +192,3 @@ class Checkpoint:
 
 def _advice() -> str:
     return "it is damaged; remove it, and the one before it is taken"
-
-
-def attributes_of(path: Path) -> dict[str, Any]:
-    """Return what the root of a checkpoint says, without opening it otherwise; {} if nothing."""
-    with suppress(OSError, ValueError):
-        found = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-        return dict(found)
-    return {}

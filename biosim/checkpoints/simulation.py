@@ -7,6 +7,7 @@ is stored while nothing is under way, when all of them are alike, and the first 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -84,6 +85,11 @@ def store(
         problem = _failed(path, lambda: _store_own(simulation, path, own or {}))
     if problem is None:
         problem = _failed(path, lambda: arrays.synced(written))
+    # Before anything is added up: a rank that failed has not summed all arrays.
+    if ranks.agree(problem is not None):
+        if ranks.rank == 0:  # what is of no use takes no room on a disk that may be full
+            shutil.rmtree(path, ignore_errors=True)
+        raise problem or RankFailedError("another rank cannot store the checkpoint")
     agreed = _added(ranks, sums)
     said = {
         **attributes,
@@ -95,15 +101,7 @@ def store(
         "sums": {name: str(total) for name, total in agreed.items()},
     }
 
-    def end() -> None:
-        if problem is not None:
-            raise problem
-        if ranks.rank == 0 and not failed:
-            complete(path, said, keep)
-
-    # Nothing is complete before all have written.
-    failed = ranks.agree(problem is not None)
-    _together(ranks, folder, end)
+    _together(ranks, folder, lambda: complete(path, said, keep) if ranks.rank == 0 else None)
     return folder / name_of(now)
 
 

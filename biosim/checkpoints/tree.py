@@ -140,6 +140,6 @@ class Taken:
 
 
 def _below(path: str, key: Any, n: int) -> str:
-    """Return where the arrays of the n-th entry of a dict go: by its key if that is a name."""
+    """Return where the arrays of the n-th entry of a dict go: by its key if that is plain."""
     plain = isinstance(key, int) or (isinstance(key, str) and key.isidentifier())
-    return f"{path}/{key}" if plain else f"{path}/{n}"
+    return f"{path}/{key}" if plain else f"{path}/{n}-value"

@@ -69,14 +69,13 @@ def restore(ranks: Ranks, each: list[PlasticSynapses], now: int, read: Read) -> 
     first, rows = before(ranks, sum(sizes))
     name = each[0].name
     for variable in each[0].stored():
-        found = read(f"synapses/{name}/{variable}", 0, 0)
-        at = first
+        at, beyond = first, read(f"synapses/{name}/{variable}", rows, 1)
         for synapses, size in zip(each, sizes, strict=True):
             found = read(f"synapses/{name}/{variable}", at, size)
-            if len(found) != size:
+            if len(found) != size or len(beyond):
                 raise OutputError(
-                    f"a checkpoint has {len(found)} synapses of projection {name!r} from {at} on, "
-                    f"and the network {size} of {rows}; take one of the same network"
+                    f"a checkpoint has {'more' if len(beyond) else 'less'} than the {rows:,} "
+                    f"synapses of projection {name!r}; take one of the same network"
                 )
             _scatter(found, synapses.rows.slot, synapses.by_target(), synapses.arguments[variable])
             at += size

@@ -281,6 +281,12 @@ def streams(root: zarr.Group) -> dict[str, zarr.Group]:
     }
 
 
+def merging(root: zarr.Group) -> bool:
+    """Return whether logs have begun to be merged into arrays."""
+    streams = [group for kind in STREAMS if kind in root for _, group in _groups(root, kind)]
+    return any("committed_tick" in group.attrs for group in streams)
+
+
 def time_attributes(dt_s: float, long_name: str) -> dict[str, Any]:
     """Return the CF attributes of ticks: as many seconds as dt times the tick."""
     return {"units": "s", "scale_factor": dt_s, "long_name": long_name}

@@ -23,7 +23,7 @@ import zarr.errors
 from biosim.errors import OutputError
 from biosim.processes import this_process
 from biosim.spiking.append_log import CHUNK_VALUES, AppendLog
-from biosim.spiking.merged import OWNERS, RAW, WINDOW_TICKS, begun, committed_tick, log_name
+from biosim.spiking.merged import OWNERS, RAW, WINDOW_TICKS, log_name
 from biosim.spiking.recording import Int64s, Recording, SpikeRecord, UInt32s, Values
 from biosim.store import RunStore, writing
 
@@ -48,7 +48,7 @@ class StoreSink:
         dt_s: length of a tick in seconds.
         units: (population or projection, variable) -> unit, "1" where none is given.
         commit_every_s: seconds between two commits, more where a commit takes long.
-        attempt: which one at this run it is, from 0; as `next_attempt` gave it.
+        attempt: which one at this run it is, from 0; as `attempts.next_attempt` gave it.
         begins: the first tick that it records.
 
     Raises:
@@ -285,43 +285,6 @@ class StoreSink:
             "time" if alike else f"time_{variable}",
             "neuron" if same else f"neuron_{variable}",
         )
-
-
-def attempts(path: Path) -> int:
-    """Return how many attempts there were at recording a run, this one too."""
-    return len(begun(zarr.open_group(str(path), mode="r", zarr_format=3)))
-
-
-def next_attempt(path: Path, tick: int) -> int:
-    """Let what was recorded count up to a tick, from which on another attempt records.
-
-    It is one write: whoever reads sees the run before or after it. One process only.
-
-    Args:
-        path: the directory `run.zarr`.
-        tick: where the run goes on.
-
-    Returns:
-        The number of the attempt.
-
-    Raises:
-        OutputError: the run has been finished, or less than that was stored.
-    """
-    root = zarr.open_group(str(path), mode="r+", zarr_format=3)
-    committed = committed_tick(root)
-    if committed is None:
-        raise OutputError(f"{path} has been finished, and takes no more: run it from the beginning")
-    starts = begun(root)
-    stored = committed if tick >= starts[-1] else tick
-    if stored < tick:
-        raise OutputError(
-            f"{path} has stored what was recorded until tick {stored:,}, and is to go on at "
-            f"{tick:,}: what is in between is lost; go on from an earlier checkpoint"
-        )
-    owners = root[OWNERS]
-    with writing(path):
-        owners.attrs["begun"] = [*starts, tick]
-    return len(starts)
 
 
 def write_neurons(

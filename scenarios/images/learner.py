@@ -330,6 +330,7 @@ class Learner:
             yield
         finally:
             self.simulation.restore(before)
+            self._before = self._passed()  # what answers took is no part of learning
 
     def _summed(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         if self._ranks.size == 1:
