@@ -41,6 +41,7 @@ class LocalJob:
         signal: that killed it, or 0.
         reason: how it ended, where the code does not tell.
         restarts: how often it was put back into the queue.
+        unheeded: whether the warning signal ended its latest process, which could not heed it yet.
         queued: date of its latest queueing.
         begin: date of its latest begin, or "".
         end: date, or "".
@@ -60,6 +61,7 @@ class LocalJob:
     signal: int = 0
     reason: str = ""
     restarts: int = 0
+    unheeded: bool = False
     queued: str = ""
     begin: str = ""
     end: str = ""
