@@ -6,13 +6,12 @@ be another user's terminal, or come after this process was killed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +19,10 @@ from biosim.processes import process_of, showing_life, this_process
 from hpc.jobs.local_record import (
     JOBS,
     LOCAL,
-    LOCK,
     LocalJob,
     asked_to_cancel,
     cancellation,
+    locked,
     moment,
     read_job,
     write_job,
@@ -204,12 +203,12 @@ class Supervisor:
         # Python takes a second to start, in which a warning ends it: nothing is lost by another go,
         # and nothing won by more than one, for its time is as short.
         unheeded = each.warned and job.signal == signal.Signals[job.warning]
-        job, again = job.now(unheeded=unheeded), unheeded and not job.unheeded
+        job, again = job.now(unheeded=unheeded), unheeded and not each.job.unheeded
         if code == 0:
             job = job.now(state="COMPLETED")
         elif each.cancelled:
             job = job.now(state="CANCELLED", reason=each.cancelled)
-        elif code == AGAIN or again:
+        elif job.requeue and (code == AGAIN or again):
             job = job.now(state="PENDING", restarts=job.restarts + 1, queued=moment())
             self._queue[job.job] = job
         elif each.overran:
@@ -221,15 +220,3 @@ class Supervisor:
         else:
             job = job.now(state="FAILED")
         write_job(self._out, job)
-
-
-@contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Keep others from adding jobs, or this from ending, meanwhile."""
-    file = os.open(out / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        with suppress(OSError):  # some network disks have no locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)

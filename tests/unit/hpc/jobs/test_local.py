@@ -153,6 +153,18 @@ def test_a_job_that_was_warned_goes_on_until_it_is_done(out: Path, jobs_do: Shel
 
 
 @in_a_thread
+def test_a_job_that_was_warned_ends_where_it_is_not_to_be_put_back(
+    out: Path, jobs_do: Shell
+) -> None:
+    jobs_do("echo go >> $2/goes; exit 75")
+    save(out, submission(1, resources={"requeue": False}))
+    local.submit(out)
+    [state] = ended(out)
+    assert (state.state, state.code, state.restarts) == ("FAILED", 75, 0)
+    assert (out / "goes").read_text().split() == ["go"]
+
+
+@in_a_thread
 def test_the_time_limit_warns_then_asks_then_kills(out: Path, jobs_do: Shell) -> None:
     note = "trap 'echo {0} $BIOSIM_WARNING_S $BIOSIM_GRACE_S >> $2/got' {0};"
     jobs_do(

@@ -31,7 +31,9 @@ def entries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
 # --- what is asked of Slurm
 
 
-def test_a_job_of_one_run_runs_to_its_end(submit: Command, cluster: Cluster) -> None:
+def test_a_job_of_one_run_runs_to_its_end_from_any_directory(
+    submit: Command, cluster: Cluster
+) -> None:
     done = submit("digits", *QUICK, "--out", "there")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
@@ -39,7 +41,8 @@ def test_a_job_of_one_run_runs_to_its_end(submit: Command, cluster: Cluster) -> 
     )
     ended = cluster.run(101)
     assert ended.code == 0, ended.err
-    assert "results in" in ended.out
+    there = Path("there").absolute()
+    assert ended.out == f"results in {there}/runs/backprop/seed-0\n"
     run = Path("there/runs/backprop/seed-0")
     assert json.loads((run / "progress.json").read_text())["status"] == "complete"
     (srun,) = [call for call in cluster.calls if call.startswith("srun")]

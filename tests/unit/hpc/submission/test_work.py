@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,14 +47,6 @@ def progress(out: Path, status: str) -> None:
     run = out / "runs" / "backprop" / "seed-1"
     run.mkdir(parents=True, exist_ok=True)
     (run / "progress.json").write_text(json.dumps({"status": status}))
-
-
-def test_an_entry_is_run_by_a_program_from_any_directory(out: Path) -> None:
-    command = [sys.executable, "-P", "-m", "hpc.submission.work", str(out), "1"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd="/")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"results in {out}/runs/backprop/seed-1\n"
-    assert not (out / "runs" / "backprop" / "seed-0").exists()
 
 
 @pytest.mark.parametrize("name", sorted(built_in()))
