@@ -138,6 +138,14 @@ def test_a_chain_is_jobs_that_each_follow_the_last(submit: Command, cluster: Clu
     assert load(Path("there")).entries[1].jobs == ("101_1", "102_1", "103_1")
 
 
+def test_what_a_chain_is_to_wait_for_its_first_job_waits_for(
+    submit: Command, cluster: Cluster
+) -> None:
+    submit("digits", *QUICK, "--out", "there", "--chain", "2", "--option", "dependency=afterok:7")
+    assert cluster.flags(101)["dependency"] == "afterok:7"
+    assert cluster.flags(102)["dependency"] == "afterany:101"
+
+
 def test_mpiexec_is_started_by_the_script_and_hears_of_signals(
     submit: Command, cluster: Cluster, tmp_path: Path
 ) -> None:
