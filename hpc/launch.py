@@ -38,6 +38,9 @@ READABLE = "what was recorded until then, if anything, is readable"
 ALLOCATION = ("SLURM_JOBID", "SLURM_JOB_NODELIST", "SLURM_NODELIST")
 """Variables by which mpiexec would start ranks on the other machines of an allocation."""
 
+REFUSED = 2
+"""Exit code of ranks that nobody need start again, whatever signal has come."""
+
 RANK_BYTES = 200 << 20
 """Of a rank's memory before it has any network: Python and the libraries; 190 MiB were measured."""
 
@@ -106,7 +109,7 @@ def _launched(command: Sequence[str], ranks: int, last: bool) -> tuple[int, bool
         return code, True
     if code and not said:
         print(f"biosim: {_end(code, asked, call.first_gone(), ranks)}", file=sys.stderr)
-    if code and asked:
+    if code and asked and code != REFUSED:  # which ranks alone say; others it may have of its own
         return code_of(asked[0]), False
     return code if code >= 0 else 128 - code, False
 

@@ -1,10 +1,11 @@
 """What the local executor starts: `python -P detached.py OUT AT_ONCE`, without what simulates.
 
-Why the package is put there by hand: importing biosim as usual loads torch, which takes seconds
-and a quarter of a gigabyte, and this process only waits.
+Why two packages are put there by hand: importing biosim or hpc as usual loads torch, which takes
+seconds and a quarter of a gigabyte, and this process only waits.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -23,10 +24,14 @@ def ready() -> None:
 if __name__ == "__main__":
     if os.fork():
         os._exit(0)  # so that no parent has to wait for this process
-    light = ModuleType("biosim")
-    light.__path__ = [str(Path(__file__).parents[2] / "biosim")]
-    sys.modules["biosim"] = light
+    for name in ("biosim", "hpc"):
+        light = ModuleType(name)
+        light.__path__ = [str(Path(__file__).parents[2] / name)]
+        sys.modules[name] = light
 
     from hpc.jobs.supervisor import Supervisor
 
-    Supervisor(Path(sys.argv[1]), int(sys.argv[2])).run(ready)
+    jobs = Supervisor(Path(sys.argv[1]), int(sys.argv[2]))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: jobs.end())
+    jobs.run(ready)

@@ -24,6 +24,7 @@ from hpc.jobs.local_record import (
     LocalJob,
     at_once_now,
     cancellation,
+    locked,
     moment,
     read_jobs,
     supervisor,
@@ -31,7 +32,6 @@ from hpc.jobs.local_record import (
 )
 from hpc.jobs.record import LOGS, Submission, append_jobs, load
 from hpc.jobs.state import GONE, JobState
-from hpc.jobs.supervisor import locked
 
 STARTS_S = 30.0
 """How long the supervisor may take to say that it is there; 0.2 s were measured."""
@@ -144,6 +144,7 @@ def _job(out: Path, submission: Submission, index: int, name: str) -> LocalJob:
         warning_s=float(told.get("warning_s", 60)),
         grace_s=float(told.get("grace_s", 30)),
         warning=f"SIG{told.get('signal', 'USR1')}",
+        requeue=bool(told.get("requeue", True)),
         queued=moment(),
     )
 

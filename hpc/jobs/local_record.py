@@ -6,10 +6,11 @@ supervisor that is killed leaves whole ones. Nothing here loads what simulates.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,11 +37,13 @@ class LocalJob:
         warning_s: seconds before that at which it is warned.
         grace_s: from SIGTERM to SIGKILL.
         warning: name of the warning signal.
+        requeue: whether it is put back into the queue after a warning.
         state: a word of Slurm's.
         code: its exit code; None while it runs, or a signal has killed it.
         signal: that killed it, or 0.
         reason: how it ended, where the code does not tell.
         restarts: how often it was put back into the queue.
+        unheeded: whether the warning signal ended its latest process, which could not heed it yet.
         queued: date of its latest queueing.
         begin: date of its latest begin, or "".
         end: date, or "".
@@ -55,11 +58,13 @@ class LocalJob:
     warning_s: float = 60.0
     grace_s: float = 30.0
     warning: str = "SIGUSR1"
+    requeue: bool = True
     state: str = "PENDING"
     code: int | None = None
     signal: int = 0
     reason: str = ""
     restarts: int = 0
+    unheeded: bool = False
     queued: str = ""
     begin: str = ""
     end: str = ""
@@ -78,6 +83,18 @@ class LocalJob:
     def now(self, **changes: Any) -> LocalJob:
         """Return the same with changes."""
         return replace(self, **changes)
+
+
+@contextmanager
+def locked(out: Path, name: str = LOCK) -> Iterator[None]:
+    """Keep every other process out that asks for the same lock of a directory."""
+    file = os.open(out / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        with suppress(OSError):  # some network disks have no locks; then there is only the rename
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
 
 
 def write_job(out: Path, job: LocalJob) -> None:

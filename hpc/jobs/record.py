@@ -6,11 +6,9 @@ that add jobs at once must not lose each other's.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +16,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from biosim.errors import OutputError
 from biosim.store import writing
+from hpc.jobs.local_record import locked
 from scenarios.complaints import complaints, nearest
 
 SUBMISSION = "submission.json"
 ENTRIES = "entries"
 LOGS = "logs"
+LOCK = f".{SUBMISSION}.lock"
 
 
 class Entry(BaseModel):
@@ -169,26 +169,9 @@ def note_cancelled(out: Path, jobs: Collection[str]) -> None:
 
 def _change(out: Path, entries: Callable[[Submission], Iterator[Entry]]) -> None:
     load(out)  # else the lock would be the first file of a directory that is none of ours
-    with locked(out):
+    with writing(out / SUBMISSION), locked(out, LOCK):
         submission = load(out)
         save(out, submission.model_copy(update={"entries": tuple(entries(submission))}))
-
-
-@contextmanager
-def locked(out: Path, name: str = f".{SUBMISSION}.lock") -> Iterator[None]:
-    """Keep every other process out that asks for the same lock of a directory.
-
-    Raises:
-        OutputError: the directory cannot be written.
-    """
-    with writing(out / name):
-        file = os.open(out / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        with suppress(OSError):  # some network disks have no locks; then there is only the rename
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
 
 
 def chosen(submission: Submission, names: Iterable[str]) -> list[Entry]:

@@ -6,25 +6,23 @@ be another user's terminal, or come after this process was killed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from biosim.processes import process_of, showing_life, this_process
 from hpc.jobs.local_record import (
     JOBS,
     LOCAL,
-    LOCK,
     LocalJob,
     asked_to_cancel,
     cancellation,
+    locked,
     moment,
     read_job,
     write_job,
@@ -84,8 +82,6 @@ class Supervisor:
         Args:
             ready: is called once this process is known to be there.
         """
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._asked_to_end)
         write_supervisor(self._out, this_process(), self._at_once)
         ready()
         with showing_life(self._out / LOCAL):
@@ -99,7 +95,8 @@ class Supervisor:
                             return
                 time.sleep(LOOKED_EVERY_S)
 
-    def _asked_to_end(self, number: int, frame: FrameType | None) -> None:
+    def end(self) -> None:
+        """Cancel all jobs, and return once they have ended: also for a handler of signals."""
         self._ending = True
 
     def _look(self) -> None:
@@ -203,29 +200,23 @@ class Supervisor:
         job = each.job.now(
             end=moment(), code=code if code >= 0 else None, signal=-code if code < 0 else 0
         )
-        # Python takes a second to start, in which a warning ends it: nothing is lost by another go.
-        warned_early = each.warned and job.signal == signal.Signals[job.warning]
+        # Python takes a second to start, in which a warning ends it: nothing is lost by another go,
+        # and nothing won by more than one, for its time is as short.
+        unheeded = each.warned and job.signal == signal.Signals[job.warning]
+        job, again = job.now(unheeded=unheeded), unheeded and not each.job.unheeded
         if code == 0:
             job = job.now(state="COMPLETED")
         elif each.cancelled:
             job = job.now(state="CANCELLED", reason=each.cancelled)
-        elif code == AGAIN or warned_early:
+        elif job.requeue and (code == AGAIN or again):
             job = job.now(state="PENDING", restarts=job.restarts + 1, queued=moment())
             self._queue[job.job] = job
         elif each.overran:
             job = job.now(state="TIMEOUT", reason=f"limit of {job.time_s:g} s")
+        elif unheeded:
+            job = job.now(
+                state="TIMEOUT", reason=f"limit of {job.time_s:g} s, too short to begin in"
+            )
         else:
             job = job.now(state="FAILED")
         write_job(self._out, job)
-
-
-@contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Keep others from adding jobs, or this from ending, meanwhile."""
-    file = os.open(out / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        with suppress(OSError):  # some network disks have no locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import hpc
+from hpc.flavour import flavour, name
 from hpc.submission.amounts import seconds
 from hpc.submission.description import Description
 from hpc.submission.work import LINK
@@ -50,11 +51,11 @@ def mpiexec(job: Description) -> str:
     """Return the words in front of the program where not Slurm starts the ranks."""
     if job.by_srun:
         return f"mpiexec -n {job.ranks}"
-    name, *options = job.launcher
-    beside = Path(sys.executable).parent / name
+    starter, *options = job.launcher
+    beside = Path(sys.executable).parent / starter
     if beside.exists() and not (job.modules or job.container):
-        name = str(beside)  # the one of the MPI library that this Python has
-    return shlex.join([name, "-n", str(job.ranks), *options])
+        starter = str(beside)  # the one of the MPI library that this Python has
+    return shlex.join([starter, "-n", str(job.ranks), *options])
 
 
 def preparation(job: Description, link: int = 0) -> list[str]:
@@ -99,7 +100,6 @@ def found_flavour(job: Description) -> tuple[str, str]:
         )
     except subprocess.SubprocessError:
         return own
-    version = done.stdout.split(",")[0].split("\n")[0].replace("\0", "").strip()
-    if version.startswith(("MPICH", "Intel", "MVAPICH", "CRAY")):
-        return "srun --mpi=pmi2", version
-    return "srun --mpi=pmix", version
+    if (wanted := flavour(done.stdout)) is None:
+        return own
+    return f"srun --mpi={wanted}", name(done.stdout)

@@ -22,6 +22,12 @@ LAUNCHERS = ("srun", "mpiexec", "mpirun")
 Count = Annotated[int, Field(ge=1)]
 NAME = re.compile(r"[^\s\"'`$;<>\\#]+")
 OPTION = re.compile(r"[A-Za-z][\w-]*")
+OWN = re.compile(
+    r"account|array|constraint|cpus-per-task|error|gpus-per-node|mem|nodes|ntasks(-per-node)?"
+    r"|open-mode|output|partition|qos|(no-)?requeue|signal|time"
+)
+"""Options of sbatch that have a key of their own, or that status, logs and requeueing rest on:
+an array of another length would let several jobs write one run."""
 
 
 def _line(text: str) -> str:
@@ -39,7 +45,10 @@ def _name(text: str) -> str:
 def _option(text: str) -> str:
     if not OPTION.fullmatch(text):
         raise ValueError("expected the long name of an option, such as mail-type")
-    return text.replace("_", "-")
+    option = text.replace("_", "-")
+    if OWN.fullmatch(option):
+        raise ValueError("expected an option that biosim does not set itself")
+    return option
 
 
 Line = Annotated[str, AfterValidator(_line)]

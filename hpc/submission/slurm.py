@@ -166,9 +166,10 @@ class Sbatch(SlurmExecutor):
             "account": job.account,
             "constraint": job.constraint,
             "qos": job.qos,
-            "dependency": f"afterany:{after}" if after else None,
             **job.options,
         }
+        if after:  # one that was asked for holds for the first job of a chain
+            found["dependency"] = f"afterany:{after}"
         return {key: value for key, value in found.items() if value not in (None, False)}
 
 

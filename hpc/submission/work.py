@@ -13,13 +13,15 @@ import socket
 import sys
 from pathlib import Path
 
+from biosim.checkpoints.directory import FOLDER, newest
 from biosim.errors import BiosimError, OutputError
 from biosim.ranks import StoppedError
+from hpc.ending import PROGRESS
 from hpc.jobs.record import ENTRIES, load
 from hpc.progress import Bar
 from hpc.resume import carry_on
-from hpc.stopping import STOPPED, exit_code, heeded
-from hpc.together import failing_together, first, wait_for_all
+from hpc.stopping import STOPPED, InterruptedRunError, exit_code, heeded
+from hpc.together import failing_together, first, take_part, wait_for_all
 from hpc.world import speaks
 from scenarios.reading import AnyScenario, resolve_any
 
@@ -57,8 +59,24 @@ def _worked(out: Path, index: int) -> int:
         scenario, path = entry(out, index)
     if (code := _ended_before(path)) is not None:
         return code
-    with Bar(f"{path.relative_to(out)}") as bar:
-        carry_on(scenario, path, bar)
+    stood = _stood(path) if first() and _status(path) == "interrupted" else None
+    try:
+        with Bar(f"{path.relative_to(out)}") as bar:
+            carry_on(scenario, path, bar)
+    except StoppedError as reason:
+        warned = first() and isinstance(reason, InterruptedRunError)
+        if not take_part().agree(warned and stood == _stood(path)):
+            raise
+        if speaks():
+            print(
+                f"biosim: {path} came no further than {stood or 'its beginning'} in this job, "
+                "which was warned, as the one before: begin and warning leave it no time; give "
+                "more --time, or a shorter --lead",
+                file=sys.stderr,
+                flush=True,
+            )
+        wait_for_all()
+        return 2
     if first():
         print(f"results in {path}", flush=True)
     return 0
@@ -101,17 +119,32 @@ def _ended_before(run: Path) -> int | None:
     """
     if os.environ.get(LINK, "0") == "0" or os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
         return None
-    try:
-        status = json.loads((run / "progress.json").read_text(encoding="utf-8"))["status"]
-    except (OSError, ValueError, KeyError):
-        return None
-    code = ENDED.get(str(status))
+    status = _status(run)
+    code = ENDED.get(status)
     if code is not None and speaks():
         print(
             f"biosim: {run} is {status}: this job of its chain does nothing; see biosim status",
             file=sys.stderr,
         )
     return code
+
+
+def _status(run: Path) -> str:
+    """Return what a run last said of itself; "" if nothing."""
+    try:
+        return str(json.loads((run / PROGRESS).read_text(encoding="utf-8"))["status"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _stood(run: Path) -> str:
+    """Return the name of the newest checkpoint of a run; "" if it has none.
+
+    Why a job that was warned is held against it: where the time is up before the first step, each
+    would be put back into the queue by the one before, for ever.
+    """
+    found = newest(run / FOLDER)
+    return "" if found is None else found.name
 
 
 def main() -> None:

@@ -115,7 +115,9 @@ def test_a_signal_to_one_rank_ends_all_with_what_they_have_recorded(tmp_path: Pa
     assert process.returncode == 143
     told = [line for line in said.splitlines() if line.startswith("biosim: ")]
     assert len(told) == 1
-    assert re.match(r"biosim: the run was asked to end by SIGTERM and stopped at tick [\d,]+", told[0])
+    assert re.match(
+        r"biosim: the run was asked to end by SIGTERM and stopped at tick [\d,]+", told[0]
+    )
     tree = biosim.open_run(out)
     assert tree.attrs["status"] == "stopped"
     assert spikes_of(out) > 0

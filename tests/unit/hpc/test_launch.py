@@ -195,6 +195,17 @@ def test_a_signal_is_handed_on_and_the_run_is_said_to_have_been_stopped(
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
 
 
+def test_ranks_that_refuse_to_go_on_are_heard_in_spite_of_a_warning(mpiexec, capfd) -> None:
+    mpiexec(
+        """[ "$1" = --version ] && exit 0
+        trap 'echo "biosim: no further" >&2; exit 2' USR1
+        kill -USR1 $PPID
+        while :; do sleep 0.02; done"""
+    )
+    assert launch(["run"], 2) == 2
+    assert capfd.readouterr().err == "biosim: no further\n"
+
+
 def test_ranks_that_have_ended_well_were_not_stopped(mpiexec, capfd) -> None:
     mpiexec('[ "$1" = --version ] && exit 0\ntrap "exit 0" TERM\nkill -15 $PPID\nsleep 0.1')
     assert launch(["run"], 2) == 0

@@ -62,8 +62,7 @@ def test_the_table_is_that_of_the_same_runs_compared(
 ) -> None:
     out, entries = runs
     compared = tmp_path / "compared"
-    for entry in entries:
-        run(entry.scenario, compared / entry.path)
+    shutil.copytree(out / "runs", compared)
     listed = [{k: v for k, v in asdict(e).items() if k != "scenario"} for e in entries]
     (compared / "comparison.json").write_text(json.dumps({"scenario": "digits", "runs": listed}))
     found = fetch(out)

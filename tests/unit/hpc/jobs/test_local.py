@@ -6,6 +6,9 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,24 +17,54 @@ from typing import Any
 import pytest
 
 from biosim.errors import BiosimError, OutputError
+from hpc.jobs import detached as detached_script
 from hpc.jobs import local
 from hpc.jobs.local_record import JOBS, LOCAL, LocalJob, read_jobs, supervisor
 from hpc.jobs.record import Submission, load, save
 from hpc.jobs.state import JobState
+from hpc.jobs.supervisor import Supervisor
 from tests.unit.hpc.jobs.test_record import submission
 
 Shell = Callable[..., None]
 
 
 @pytest.fixture
-def out(tmp_path: Path) -> Iterator[Path]:
-    """Yield a directory whose supervisor, if there is one, is ended afterwards."""
+def out(tmp_path: Path) -> Path:
     there = tmp_path / "sub"
     there.mkdir()
-    yield there
-    if (process := supervisor(there)) is not None:
+    return there
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let supervisors be threads: a process of their own takes a while to start."""
+    begun: list[tuple[Supervisor, threading.Thread]] = []
+
+    def supervise(out: Path, at_once: int) -> None:
+        jobs, ready = Supervisor(out, at_once), threading.Event()
+        begun.append((jobs, threading.Thread(target=jobs.run, args=(ready.set,))))
+        begun[-1][1].start()
+        assert ready.wait(30)
+
+    monkeypatch.setattr(local, "_supervise", supervise)
+    monkeypatch.setattr("hpc.jobs.supervisor.LOOKED_EVERY_S", 0.02)
+    yield
+    for jobs, thread in begun:
+        jobs.end()
+        thread.join()
+
+
+@pytest.fixture
+def detached(out: Path) -> Iterator[None]:
+    """End the supervisor, which is a process, if there is one."""
+    yield
+    if (process := supervisor(out)) is not None:
         os.kill(process["pid"], signal.SIGTERM)
-        until(lambda: supervisor(there) is None)
+        until(lambda: supervisor(out) is None)
+
+
+in_a_thread = pytest.mark.usefixtures("here")
+in_a_process = pytest.mark.usefixtures("detached")
 
 
 @pytest.fixture
@@ -61,6 +94,7 @@ def ended(out: Path) -> list[JobState]:
     return list(local.states(out).values())
 
 
+@in_a_process
 def test_jobs_run_and_say_how_they_ended(out: Path, jobs_do: Shell) -> None:
     jobs_do("echo said $1; echo failed >&2; test $1 = 0 || kill -9 $$")
     save(out, submission(2))
@@ -87,6 +121,7 @@ def most_at_once(spans: list[tuple[float, float]]) -> int:
     return max(sum(b <= begin < e for b, e in spans) for begin, _ in spans)
 
 
+@in_a_thread
 @pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_no_more_run_at_once_than_are_allowed(at_once: int, out: Path, jobs_do: Shell) -> None:
     now = "date +%s.%N >> $2/span-$1"
@@ -107,6 +142,7 @@ def test_by_default_there_is_a_core_for_every_thread_of_every_rank(
     assert local._fitting(submission(resources={"ranks": 64})) == 1
 
 
+@in_a_thread
 def test_a_job_that_was_warned_goes_on_until_it_is_done(out: Path, jobs_do: Shell) -> None:
     jobs_do("echo go >> $2/goes; test $(wc -l < $2/goes) = 3 || exit 75")
     save(out, submission(1))
@@ -116,6 +152,19 @@ def test_a_job_that_was_warned_goes_on_until_it_is_done(out: Path, jobs_do: Shel
     assert (out / "goes").read_text().split() == ["go"] * 3
 
 
+@in_a_thread
+def test_a_job_that_was_warned_ends_where_it_is_not_to_be_put_back(
+    out: Path, jobs_do: Shell
+) -> None:
+    jobs_do("echo go >> $2/goes; exit 75")
+    save(out, submission(1, resources={"requeue": False}))
+    local.submit(out)
+    [state] = ended(out)
+    assert (state.state, state.code, state.restarts) == ("FAILED", 75, 0)
+    assert (out / "goes").read_text().split() == ["go"]
+
+
+@in_a_thread
 def test_the_time_limit_warns_then_asks_then_kills(out: Path, jobs_do: Shell) -> None:
     note = "trap 'echo {0} $BIOSIM_WARNING_S $BIOSIM_GRACE_S >> $2/got' {0};"
     jobs_do(
@@ -133,6 +182,7 @@ def test_the_time_limit_warns_then_asks_then_kills(out: Path, jobs_do: Shell) ->
     assert 1 <= took[1] - took[0] <= 5
 
 
+@in_a_thread
 def test_a_warning_that_comes_before_the_job_can_heed_it_costs_nothing(
     out: Path, jobs_do: Shell
 ) -> None:
@@ -143,6 +193,18 @@ def test_a_warning_that_comes_before_the_job_can_heed_it_costs_nothing(
     assert (state.state, state.restarts) == ("COMPLETED", 1)
 
 
+@in_a_thread
+def test_a_limit_that_is_too_short_to_begin_in_ends_the_job(out: Path, jobs_do: Shell) -> None:
+    jobs_do("echo go >> $2/goes; sleep 60", time_s=1.0, warning_s=0.9)
+    save(out, submission(1))
+    local.submit(out)
+    [state] = ended(out)
+    assert (state.state, state.restarts) == ("TIMEOUT", 1)
+    assert state.reason == "limit of 1 s, too short to begin in"
+    assert (out / "goes").read_text().split() == ["go"] * 2
+
+
+@in_a_thread
 def test_a_cancelled_job_ends_and_does_not_rise_again(out: Path, jobs_do: Shell) -> None:
     jobs_do("trap 'exit 143' TERM; touch $2/began-$1; while true; do sleep 0.05; done")
     save(out, submission(3))
@@ -159,6 +221,7 @@ def test_a_cancelled_job_ends_and_does_not_rise_again(out: Path, jobs_do: Shell)
     assert not list((out / JOBS).glob("*.cancel"))
 
 
+@in_a_thread
 def test_a_job_that_heeds_nothing_is_killed_after_the_grace(out: Path, jobs_do: Shell) -> None:
     jobs_do("trap '' TERM; touch $2/began; while true; do sleep 0.05; done", grace_s=0.3)
     save(out, submission(1))
@@ -169,6 +232,7 @@ def test_a_job_that_heeds_nothing_is_killed_after_the_grace(out: Path, jobs_do: 
     assert (state.state, state.signal) == ("CANCELLED", 9)
 
 
+@in_a_thread
 def test_a_job_that_answers_a_cancel_by_75_is_cancelled_all_the_same(
     out: Path, jobs_do: Shell
 ) -> None:
@@ -181,15 +245,22 @@ def test_a_job_that_answers_a_cancel_by_75_is_cancelled_all_the_same(
     assert (state.state, state.restarts) == ("CANCELLED", 0)
 
 
-def test_jobs_of_a_killed_supervisor_are_gone_and_not_running(out: Path, jobs_do: Shell) -> None:
-    jobs_do("echo $$ > $2/pid; exec sleep 60")
-    save(out, submission(2))
-    local.submit(out, at_once=1)
+def kill_supervisor(out: Path) -> None:
+    """Kill it once its first job is known to run, and has said its number."""
     until(lambda: (out / "pid").exists() and (out / "pid").read_text())
+    until(lambda: local.states(out)["local-0"].state == "RUNNING")
     process = supervisor(out)
     assert process is not None
     os.kill(process["pid"], signal.SIGKILL)
     until(lambda: supervisor(out) is None)
+
+
+@in_a_process
+def test_jobs_of_a_killed_supervisor_are_gone_and_not_running(out: Path, jobs_do: Shell) -> None:
+    jobs_do("echo $$ > $2/pid; exec sleep 60")
+    save(out, submission(2))
+    local.submit(out, at_once=1)
+    kill_supervisor(out)
     running, waiting = local.states(out).values()
     assert (running.state, waiting.state) == ("RUNNING", "GONE")  # a shell heeds no supervisor
     assert "before it began" in waiting.reason
@@ -202,20 +273,18 @@ def test_jobs_of_a_killed_supervisor_are_gone_and_not_running(out: Path, jobs_do
     assert not (out / "pid").exists()  # nothing of before has begun again
 
 
+@in_a_process
 def test_jobs_of_a_killed_supervisor_can_be_cancelled(out: Path, jobs_do: Shell) -> None:
     jobs_do("echo $$ > $2/pid; exec sleep 60")
     save(out, submission(2))
     local.submit(out, at_once=1)
-    until(lambda: (out / "pid").exists() and (out / "pid").read_text())
-    process = supervisor(out)
-    assert process is not None
-    os.kill(process["pid"], signal.SIGKILL)
-    until(lambda: supervisor(out) is None)
+    kill_supervisor(out)
     local.cancel(out, ["local-0", "local-1"])
     assert [state.state for state in local.states(out).values()] == ["CANCELLED"] * 2
     until(lambda: not Path(f"/proc/{(out / 'pid').read_text().strip()}/exe").exists())
 
 
+@in_a_process
 def test_a_supervisor_that_is_asked_to_end_ends_its_jobs(out: Path, jobs_do: Shell) -> None:
     jobs_do("touch $2/began; sleep 60")
     save(out, submission(2))
@@ -229,6 +298,7 @@ def test_a_supervisor_that_is_asked_to_end_ends_its_jobs(out: Path, jobs_do: She
     assert "was asked to end" in states[0].reason
 
 
+@in_a_thread
 def test_jobs_that_are_added_meanwhile_run_too(out: Path, jobs_do: Shell) -> None:
     jobs_do("touch $2/began-$1; while ! test -e $2/go; do sleep 0.05; done")
     save(out, submission(2))
@@ -242,6 +312,7 @@ def test_jobs_that_are_added_meanwhile_run_too(out: Path, jobs_do: Shell) -> Non
     assert {state.state for state in ended(out)} == {"COMPLETED"}
 
 
+@in_a_thread
 def test_many_short_jobs_are_all_run_when_they_come_as_the_last_one_ends(
     out: Path, jobs_do: Shell
 ) -> None:
@@ -253,6 +324,7 @@ def test_many_short_jobs_are_all_run_when_they_come_as_the_last_one_ends(
     assert [state.state for state in ended(out)] == ["COMPLETED"] * 8
 
 
+@in_a_thread
 def test_a_command_that_is_not_there_fails_with_a_line(out: Path, jobs_do: Shell) -> None:
     jobs_do("true", directory="/nowhere")
     save(out, submission(1))
@@ -262,6 +334,7 @@ def test_a_command_that_is_not_there_fails_with_a_line(out: Path, jobs_do: Shell
     assert re.search("cannot be started.*nowhere", (out / "logs/local-0.err").read_text())
 
 
+@in_a_thread
 def test_a_damaged_file_of_a_job_hides_no_other(out: Path, jobs_do: Shell) -> None:
     jobs_do("true")
     save(out, submission(2))
@@ -286,8 +359,23 @@ def test_what_cannot_be_submitted_is_refused(out: Path, monkeypatch: pytest.Monk
         local.submit(out)
 
 
+@in_a_process
 def test_a_supervisor_that_cannot_start_is_said(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(out, submission(1))
     (out / LOCAL).mkdir()
     with pytest.raises(OutputError, match=r"the jobs cannot be started .*IsADirectoryError"):
         local.submit(out)
+
+
+def test_what_supervises_loads_nothing_that_simulates() -> None:
+    script = Path(detached_script.__file__)
+    asked = (
+        f"import os, runpy, sys; os.fork = lambda: 0; sys.argv[1:] = ['/nowhere', '1']\n"
+        f"try: runpy.run_path({str(script)!r}, run_name='__main__')\n"
+        "except FileNotFoundError: print([m for m in ('torch', 'zarr') if m in sys.modules])"
+    )
+    known = os.environ | {"PYTHONPATH": str(script.parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", asked], capture_output=True, text=True, env=known
+    )
+    assert done.stdout == "[]\n", done.stderr

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -66,19 +66,19 @@ def test_an_entry_that_is_not_there_is_refused(tmp_path: Path) -> None:
         append_job(tmp_path, -1, "7")
 
 
-def _appends(out: Path, index: int) -> None:
-    for job in range(20):
-        append_job(out, index, f"{index}-{job}")
-
-
 def test_jobs_that_are_added_at_once_are_all_kept(tmp_path: Path) -> None:
     save(tmp_path, submission())
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_appends, args=(tmp_path, i)) for i in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
+
+    def appends(index: int) -> None:
+        for job in range(20):
+            append_job(tmp_path, index, f"{index}-{job}")
+
+    # A lock is that of an open file, and keeps threads out as it does processes.
+    threads = [threading.Thread(target=appends, args=(index,)) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
     assert [len(entry.jobs) for entry in load(tmp_path).entries] == [20, 20, 0]
 
 

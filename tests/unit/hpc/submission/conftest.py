@@ -105,7 +105,11 @@ class Cluster:
         out, err = map(Path, files)
         with out.open("a") as stdout, err.open("a") as stderr:
             done = subprocess.run(
-                ["bash", self.place / f"{number}.sh"], env=known, stdout=stdout, stderr=stderr
+                ["bash", self.place / f"{number}.sh"],
+                env=known,
+                stdout=stdout,
+                stderr=stderr,
+                cwd="/",  # a job needs no directory of its own
             )
         return Ended(done.returncode, out.read_text(), err.read_text())
 

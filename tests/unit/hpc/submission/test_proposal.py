@@ -13,6 +13,7 @@ from hpc.submission.description import Description
 from hpc.submission.proposal import proposed
 from hpc.submission.site import read_site, settled
 from scenarios.reading import read_tree, resolve_any
+from tests.unit.hpc.test_flavour import CRAY, MPICH, MPICH_PMIX, OPEN_MPI
 
 GIB = 2**30
 
@@ -71,24 +72,26 @@ def test_no_more_time_is_proposed_than_a_partition_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "flavour"),
+    ("library", "mpi", "why"),
     [
-        ("Open MPI v5.0.11, package: Open MPI", "srun --mpi=pmix"),
-        ("MPICH Version:      5.0.2\nMPICH Release date: ...", "srun --mpi=pmi2"),
-        ("Intel(R) MPI Library 2021.13 for Linux* OS", "srun --mpi=pmi2"),
-        ("", "srun"),
+        (OPEN_MPI, "srun --mpi=pmix", "Open MPI 5.0.11"),
+        (MPICH, "srun --mpi=pmi2", "MPICH 5.0.2"),
+        (MPICH_PMIX, "srun --mpi=pmix", "MPICH 5.0.2"),
+        (CRAY, "srun --mpi=cray_shasta", "CRAY MPICH 8.1.29.8"),
+        ("something else", "srun", "the cluster's own default"),
+        ("", "srun", "the cluster's own default"),
     ],
 )
 def test_the_flavour_follows_from_the_mpi_library(
-    version: str, flavour: str, monkeypatch: pytest.MonkeyPatch
+    library: str, mpi: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(command, **given):
-        if not version:
+        if not library:
             raise subprocess.CalledProcessError(1, command)
-        return subprocess.CompletedProcess(command, 0, f"{version}\n", "")
+        return subprocess.CompletedProcess(command, 0, f"{library}\n", "")
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert found_flavour(Description(tasks=2))[0] == flavour
+    assert found_flavour(Description(tasks=2)) == (mpi, why)
     assert found_flavour(Description()) == ("srun", "the cluster's own default")
 
 

@@ -73,6 +73,14 @@ def test_a_chain_that_breaks_off_is_cancelled(submit: Command, cluster: Cluster)
     assert submit.files == set()
 
 
+@pytest.mark.parametrize("option", ["array=1-3", "output=mine", "ntasks_per_node=2", "requeue"])
+def test_an_option_on_which_biosim_itself_rests_is_refused(option: str, submit: Command) -> None:
+    done = submit("digits", *QUICK, "--option", option, "--out", "there")
+    refused(done, "expected an option that biosim does not set itself")
+    assert option.partition("=")[0] in done.err
+    assert submit.files == set()
+
+
 def test_a_slurm_that_does_not_answer_is_given_up(
     submit: Command, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,23 @@ from hpc.submission.site import SubmissionError
 from hpc.submission.submit import submit_again
 from tests.unit.hpc.submission.conftest import QUICK, Cluster, Command, flags
 
+
+@pytest.fixture
+def entries_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Let jobs note which entry they are to run, in place of running it; return those."""
+    noted, python = tmp_path / "noted", tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nfor index; do :; done\necho $index >> "{noted}"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    return lambda: noted.read_text().split()
+
+
 # --- what is asked of Slurm
 
 
-def test_a_job_of_one_run_runs_to_its_end(submit: Command, cluster: Cluster) -> None:
+def test_a_job_of_one_run_runs_to_its_end_from_any_directory(
+    submit: Command, cluster: Cluster
+) -> None:
     done = submit("digits", *QUICK, "--out", "there")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
@@ -28,7 +42,8 @@ def test_a_job_of_one_run_runs_to_its_end(submit: Command, cluster: Cluster) -> 
     )
     ended = cluster.run(101)
     assert ended.code == 0, ended.err
-    assert "results in" in ended.out
+    there = Path("there").absolute()
+    assert ended.out == f"results in {there}/runs/backprop/seed-0\n"
     run = Path("there/runs/backprop/seed-0")
     assert json.loads((run / "progress.json").read_text())["status"] == "complete"
     (srun,) = [call for call in cluster.calls if call.startswith("srun")]
@@ -54,13 +69,15 @@ def test_the_directory_holds_all_that_a_job_and_its_owner_need(
     assert (third["rule"]["name"], third["run"]["epochs"]) == ("noprop", 1)
 
 
-def test_an_array_is_one_job_whose_tasks_are_the_runs(submit: Command, cluster: Cluster) -> None:
+def test_an_array_is_one_job_whose_tasks_are_the_runs(
+    submit: Command, cluster: Cluster, entries_run: Callable[[], list[str]]
+) -> None:
     submit("digits", *QUICK, "--out", "there", "--array", "--seeds", "3", "--at-once", "2")
     assert [call.split()[0] for call in cluster.calls] == ["sbatch"]
     assert cluster.flags(101)["array"] == "0-2%2"
     ended = cluster.run(101, task=2)
     assert ended.code == 0, ended.err
-    assert [path.name for path in Path("there/runs/backprop").iterdir()] == ["seed-2"]
+    assert entries_run() == ["2"]
     assert sorted(path.name for path in Path("there/logs").iterdir()) == ["101_2.err", "101_2.out"]
 
 
@@ -122,6 +139,14 @@ def test_a_chain_is_jobs_that_each_follow_the_last(submit: Command, cluster: Clu
     assert load(Path("there")).entries[1].jobs == ("101_1", "102_1", "103_1")
 
 
+def test_what_a_chain_is_to_wait_for_its_first_job_waits_for(
+    submit: Command, cluster: Cluster
+) -> None:
+    submit("digits", *QUICK, "--out", "there", "--chain", "2", "--option", "dependency=afterok:7")
+    assert cluster.flags(101)["dependency"] == "afterok:7"
+    assert cluster.flags(102)["dependency"] == "afterany:101"
+
+
 def test_mpiexec_is_started_by_the_script_and_hears_of_signals(
     submit: Command, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -167,7 +192,9 @@ def test_a_dry_run_needs_no_slurm(submit: Command, monkeypatch: pytest.MonkeyPat
     assert "#SBATCH --nodes=1" in submit("digits", *QUICK, "--dry-run").out
 
 
-def test_resubmitted_entries_get_new_jobs(submit: Command, cluster: Cluster) -> None:
+def test_resubmitted_entries_get_new_jobs(
+    submit: Command, cluster: Cluster, entries_run: Callable[[], list[str]]
+) -> None:
     submit("digits", *QUICK, "--out", "there", "--seeds", "4")
     submit_again(Path("there"), [1, 3])
     submit_again(Path("there"), [3])
@@ -175,7 +202,8 @@ def test_resubmitted_entries_get_new_jobs(submit: Command, cluster: Cluster) -> 
         ("101_0",), ("101_1", "102_0"), ("101_2",), ("101_3", "102_1", "103"),
     ]  # fmt: skip
     assert cluster.run(102, task=1).code == 0
-    assert [path.name for path in Path("there/runs/backprop").iterdir()] == ["seed-3"]
+    assert cluster.run(103).code == 0
+    assert entries_run() == ["3", "3"]
     before = cluster.flags(101)
     assert {**cluster.flags(102), "array": ""} == {**before, "array": ""}
 

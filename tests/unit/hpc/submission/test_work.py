@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from biosim.checkpoints.directory import name_of
 from biosim.errors import BiosimError, OutputError
 from biosim.ranks import StoppedError
 from hpc.jobs.record import load
@@ -152,6 +154,55 @@ def test_the_next_job_of_a_chain_takes_up_what_is_not_over(
         progress(out, status)
     work(out, 1)
     assert len(calls) == 1
+
+
+def warned_at(run: Path, ticks: Iterator[int]):
+    """Return what stands for a run that is warned and stores a checkpoint of the next tick."""
+
+    def carry_on(scenario, path, watcher=None):
+        (run / "checkpoints" / name_of(next(ticks))).mkdir(parents=True, exist_ok=True)
+        (run / "progress.json").write_text('{"status": "interrupted"}')
+        raise InterruptedRunError("the time is up")
+
+    return carry_on
+
+
+def test_a_run_that_gets_no_further_is_not_warned_for_ever(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = out / "runs" / "backprop" / "seed-1"
+    monkeypatch.setattr(module, "carry_on", warned_at(run, iter([0, 0])))
+    assert work(out, 1) == 75  # the first one may have compiled
+    capsys.readouterr()
+    assert work(out, 1) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"came no further than {name_of(0)} in this job, which was warned" in line
+    assert "give more --time, or a shorter --lead" in line
+
+
+def test_a_run_without_checkpoints_is_not_begun_anew_for_ever(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress(out, "interrupted")
+    monkeypatch.setattr(module, "carry_on", raising(InterruptedRunError("the time is up"), []))
+    assert work(out, 1) == 2
+    assert "came no further than its beginning" in capsys.readouterr().err
+
+
+def test_a_run_that_gets_further_is_warned_as_often_as_it_takes(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = out / "runs" / "backprop" / "seed-1"
+    monkeypatch.setattr(module, "carry_on", warned_at(run, iter([0, 5, 6, 6])))
+    assert [work(out, 1) for _ in range(4)] == [75, 75, 75, 2]
+
+
+def test_a_job_that_is_cancelled_where_it_began_is_no_failure(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress(out, "interrupted")
+    monkeypatch.setattr(module, "carry_on", raising(StoppedError("asked to end"), []))
+    assert work(out, 1) == 143
 
 
 def test_a_directory_that_the_job_does_not_see_is_named_with_the_node(tmp_path: Path) -> None:
