@@ -16,7 +16,7 @@ from tests.ranks.started import needs_mpi, same_bytes
 from tests.ranks.test_bits import LAYERS, SMALL_NETWORK
 from tests.slurm.commands import Biosim, over
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 SCENARIOS = {
     "digits": ["rule.name=noprop", *LAYERS, "data.samples=400", "run.epochs=24"],
@@ -48,10 +48,10 @@ def slowed(biosim: Biosim, seconds: float) -> str:
     return f"--setup=export PYTHONPATH={biosim.home}:$PYTHONPATH"
 
 
-def alone(name: str, biosim: Biosim) -> Path:
+def alone(name: str, biosim: Biosim, *settings: str) -> Path:
     """Return a run that nothing disturbs."""
     out = biosim.home / "alone"
-    run(resolve_any(read_tree(name), SCENARIOS[name]), out)
+    run(resolve_any(read_tree(name), [*SCENARIOS[name], *settings]), out)
     return out
 
 
@@ -106,15 +106,17 @@ def test_ranks_on_two_nodes_that_are_warned_go_on(mpi: list[str], biosim: Biosim
 def test_a_job_that_its_time_limit_ends_three_times_over_stores_what_one_run_does(
     biosim: Biosim,
 ) -> None:
-    name = "brunel_stdp"
+    name, long = "brunel_stdp", "run.duration=180 ms"
     out = biosim.home / "out"
     # Slurm warns up to a minute early: of two minutes at least half a one is left.
     limits = ["--time=2 min", "--lead=30 s", "--memory=800 MiB"]
-    biosim.well("submit", name, *SCENARIOS[name], slowed(biosim, 7), *limits, "--out", str(out))
-    (entry,) = biosim.until(out, over, 800).values()
+    biosim.well(
+        "submit", name, *SCENARIOS[name], long, slowed(biosim, 7), *limits, "--out", str(out)
+    )
+    (entry,) = biosim.until(out, over, 1000).values()
     assert entry["state"] == "complete", (entry, biosim.logs(out))
     assert int(biosim.slurm.shown(entry["jobs"][-1])["Restarts"]) >= 3
-    assert same_bytes(out / entry["path"], alone(name, biosim)) == []
+    assert same_bytes(out / entry["path"], alone(name, biosim, long)) == []
 
 
 def test_a_job_that_is_put_back_goes_on(biosim: Biosim) -> None:
