@@ -8,9 +8,8 @@ from pathlib import Path
 from hpc.jobs.record import SUBMISSION
 from hpc.output import check_free
 from hpc.stored import check_start
-from hpc.submission.description import Description
 from hpc.submission.entries import PlannedRun
-from hpc.submission.site import SubmissionError
+from hpc.submission.site import COMMAND_LINE, Settled, SubmissionError
 from scenarios.data import Dataset
 from scenarios.disk import check_kept, kept
 from scenarios.images.schema import ImagesScenario
@@ -46,18 +45,23 @@ def check_out(out: Path) -> None:
     check_free(out, False)
 
 
-def check_local(job: Description) -> None:
+def check_local(known: Settled) -> None:
     """Check that a job asks for nothing that this machine has no scheduler for.
+
+    What the site file of a cluster says of its nodes is not asked of this machine, where the
+    command line chooses it in place of the cluster.
 
     Raises:
         SubmissionError: it does.
     """
+    job, instead = known.description, known.origins.get("scheduler") == COMMAND_LINE
     if job.nodes > 1:
         raise SubmissionError(
             f"nodes is {job.nodes} and this machine is one; give --tasks for ranks"
         )
     for key in ("container", "modules", "setup", "python"):
-        if getattr(job, key):
+        asked = known.origins.get(key) == COMMAND_LINE or not instead
+        if getattr(job, key) and asked:
             raise SubmissionError(
                 f"{key} is for jobs on other machines; here runs have the environment of biosim "
                 "itself: leave it out"

@@ -97,7 +97,7 @@ def prepared(wanted: Wanted, known: Settled, out: Path | None, dry_run: bool) ->
     check_runs(scenarios, known.description.ranks, directory)
     if scheduler == "local":
         said: list[str] = []
-        check_local(known.description)
+        check_local(known)
     else:
         known, said = proposed(known, scenarios, scheduler, wanted.chain)
         if (line := local_to_a_node(directory)) is not None:

@@ -73,6 +73,20 @@ def test_a_chain_that_breaks_off_is_cancelled(submit: Command, cluster: Cluster)
     assert submit.files == set()
 
 
+def test_what_is_for_the_nodes_of_a_cluster_is_refused_here_but_where_its_site_file_says_it(
+    submit: Command, tmp_path: Path
+) -> None:
+    here = ["--scheduler", "local", "--dry-run"]
+    done = submit("digits", *QUICK, *here, "--setup", "true", asked=[])
+    refused(done, "setup is for jobs on other machines; here runs have the environment of biosim")
+    site = tmp_path / "site.toml"
+    site.write_text("scheduler = 'slurm'\nmodules = ['openmpi']\nsetup = ['true']")
+    assert submit("digits", *QUICK, *here, "--site", str(site), asked=[]).code == 0
+    site.write_text("scheduler = 'local'\nmodules = ['openmpi']")
+    done = submit("digits", *QUICK, "--dry-run", "--site", str(site), asked=[])
+    refused(done, "modules is for jobs on other machines")
+
+
 @pytest.mark.parametrize("option", ["array=1-3", "output=mine", "ntasks_per_node=2", "requeue"])
 def test_an_option_on_which_biosim_itself_rests_is_refused(option: str, submit: Command) -> None:
     done = submit("digits", *QUICK, "--option", option, "--out", "there")
