@@ -36,8 +36,10 @@ def attempt(store: Path, owners: int, begins: int, stop: int, number: int) -> No
 
 
 # The third is resumed from an older checkpoint than the second; 450 is the tick of a snapshot.
-@pytest.mark.parametrize("starts", [[300], [450], [300, 450], [300, 300], [450, 210], [301, 599]])
-@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize(
+    ("starts", "finished"),
+    [([450], True), ([301], False), ([300, 300], True), ([450, 210], True), ([450, 210], False)],
+)
 def test_attempts_on_any_owners_read_as_one(
     tmp_path: Path, starts: list[int], finished: bool
 ) -> None:
@@ -62,18 +64,14 @@ def test_an_attempt_that_recorded_nothing_reads_as_what_was_there(tmp_path: Path
 def test_what_was_not_stored_is_missed(tmp_path: Path) -> None:
     store = made(tmp_path)
     attempt(store, 2, 0, 300, 0)
-    with pytest.raises(
-        OutputError, match=r"until tick 300, and is to go on at 310: what is in bet"
-    ):
+    with pytest.raises(OutputError, match="until tick 300, and is to go on at 310: what is in"):
         next_attempt(store, 310)
     assert attempts(store) == 1, "nothing has changed"
 
 
 def test_a_run_that_has_been_finished_takes_no_more(tmp_path: Path) -> None:
     store = recorded(tmp_path)
-    with pytest.raises(
-        OutputError, match="has been finished, and takes no more: run it from the b"
-    ):
+    with pytest.raises(OutputError, match="has been finished, and takes no more: run it from"):
         next_attempt(store, 300)
 
 
