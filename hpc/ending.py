@@ -128,7 +128,7 @@ def said_by(out: Path) -> dict[str, Any]:
     path = sign_of(out / STORE)
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))["attributes"])
-    except (OSError, ValueError, KeyError) as problem:
+    except (OSError, ValueError, KeyError, TypeError) as problem:
         raise OutputError(
             f"{path} cannot be read ({problem}): it is damaged; move {out} away, and run again"
         ) from None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biosim.checkpoints.directory import FOLDER, Checkpoint, newest
+from biosim.contracts import Ranks
 from biosim.errors import OutputError
 from biosim.events import NEVER
 from biosim.processes import BEAT_S, SILENT_S
@@ -48,7 +49,7 @@ def resume(out: str | Path, overrides: Sequence[str] = (), watcher: Watcher | No
     with failing_together():
         scenario = stored_scenario(out, overrides)
         checkpoint = found_checkpoint(out, scenario.model_dump(mode="json"))
-        _check_alike(checkpoint)
+        _check_alike(checkpoint, take_part())
     return run_from(checkpoint, scenario, out, False, watcher)
 
 
@@ -83,7 +84,7 @@ def carry_on(scenario: AnyScenario, out: str | Path, watcher: Watcher | None = N
                 return None
             if _first_says(lambda: newest(out / FOLDER) is not None):
                 checkpoint = found_checkpoint(out, asked)
-                _check_alike(checkpoint)
+                _check_alike(checkpoint, take_part())
         else:
             by_first(take_part(), lambda: check_free(out, True))
     return run_from(checkpoint, scenario, out, checkpoint is None, watcher)
@@ -122,13 +123,13 @@ def _first_says(answer: Callable[[], bool]) -> bool:
     return take_part().agree(first() and answer())
 
 
-def _check_alike(checkpoint: Checkpoint) -> None:
+def _check_alike(checkpoint: Checkpoint, ranks: Ranks) -> None:
     """Check that all ranks see the same newest checkpoint.
 
     Raises:
         OutputError: they do not.
     """
-    ranks, tick = take_part(), checkpoint.tick
+    tick = checkpoint.tick
     if ranks.agree(agreed_most(ranks, tick, NEVER) != tick):
         raise OutputError(
             f"ranks do not see the same newest checkpoint in {checkpoint.path.parent}: it is on a "

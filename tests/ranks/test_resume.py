@@ -84,6 +84,24 @@ def uninterrupted(name: str, folder: Path) -> tuple[Path, int]:
 
 
 @contextmanager
+def interrupted_while_it_answers() -> Iterator[None]:
+    """Let a warning come whenever a run is asked whether it is to end, and for nothing else."""
+    asks = Checkpointing.asks
+
+    def warned(self: Checkpointing, tick: int, only_to_end: bool = False) -> bool:
+        if only_to_end:
+            stopping._asked[signal.SIGUSR1] = time.monotonic()
+        return asks(self, tick, only_to_end)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpointing, "asks", warned)
+        try:
+            yield
+        finally:
+            stopping._asked.clear()
+
+
+@contextmanager
 def interrupted_at_a_checkpoint() -> Iterator[None]:
     """Let a warning come whenever a checkpoint is due."""
     take = Checkpointing.take
@@ -150,3 +168,36 @@ def test_an_interrupted_run_stores_what_an_uninterrupted_one_stores(
     resume(out, [f"run.pretend_ranks={after}", "checkpoint.ticks=1000000"])
     assert same_bytes(out, expected) == []
     assert result(out) == result(expected)
+
+
+@pytest.mark.slow
+def test_images_that_are_answered_when_a_warning_comes_are_answered_again(folder: Path) -> None:
+    expected, _ = uninterrupted("digits_spiking", folder)
+    out = folder / "answering"
+    with interrupted_while_it_answers(), pytest.raises(InterruptedRunError, match="newest"):
+        run(scenario("digits_spiking", 1, folder), out)
+    resume(out, ["run.pretend_ranks=2"])
+    assert same_bytes(out, expected) == []
+    assert result(out) == result(expected)
+
+
+def test_a_signal_in_the_midst_of_an_image_comes_to_its_checkpoint(folder: Path) -> None:
+    out, asks = folder / "warned", Checkpointing.asks
+    ticks: list[int] = []
+
+    def warned(self: Checkpointing, tick: int, only_to_end: bool = False) -> bool:
+        asked = asks(self, tick, only_to_end)
+        ticks.append(tick)
+        if len(ticks) == 2:  # the next image begins with the signal there
+            stopping._asked[signal.SIGUSR1] = time.monotonic()
+        return asked
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpointing, "asks", warned)
+        try:
+            with pytest.raises(InterruptedRunError, match="SIGUSR1") as failure:
+                run(scenario("digits_spiking", 1, folder), out)
+        finally:
+            stopping._asked.clear()
+    assert len(ticks) == 3
+    assert f"its newest checkpoint is of {ticks[2]:,}" in str(failure.value)
