@@ -349,10 +349,10 @@ def test_a_draw_from_the_generator_of_the_process_is_caught() -> None:
 
 @pytest.mark.parametrize(
     "law",
-    ["test_a_restored_run_equals_an_uninterrupted_one", "test_a_run_is_restored_on_other_ranks"],
+    ["test_a_restored_run_equals_an_uninterrupted_one", "test_a_checkpoint_goes_on_on_other_ranks"],
 )
 def test_state_that_is_missing_from_the_snapshot_is_caught(law: str) -> None:
-    with pytest.raises(AssertionError, match=r"restored at tick \d+ of \d+ should give the same"):
+    with pytest.raises(AssertionError, match=r"stored at tick \d+ of \d+ should give the same"):
         getattr(laws(Restless), law)()
 
 

@@ -17,6 +17,7 @@ from biosim.spiking.layout import Layout
 from biosim.spiking.machine import Machine
 from biosim.spiking.shard import Shard
 from biosim.spiking.snapshots import Snapshots
+from biosim.spiking.synapses import PlasticSynapses
 from biosim.testing import (
     SpikingMemoryLaws,
     SpikingRankLaws,
@@ -152,6 +153,24 @@ def test_spikes_that_forget_how_far_they_got_are_caught(monkeypatch: pytest.Monk
     monkeypatch.setattr(Binding, "state", from_the_start)
     with pytest.raises(AssertionError, match=r"restored at tick \d+ should give the same, but"):
         suite.test_a_restored_run_equals_an_uninterrupted_one()
+
+
+def test_synapses_whose_state_is_not_in_the_checkpoint_are_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    suite = laws("depressing")
+    monkeypatch.setattr(PlasticSynapses, "stored", lambda self: ["a_w"])
+    with pytest.raises(AssertionError, match=r"stored at tick \d+ should give the same, but"):
+        suite.test_a_checkpoint_goes_on_on_other_ranks()
+
+
+def test_a_checkpoint_of_spikes_that_forget_how_far_they_got_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    suite = laws("far")
+    monkeypatch.setattr("biosim.spiking.by_neuron._place_cursors", lambda *given: None)
+    with pytest.raises(AssertionError, match=r"stored at tick \d+ should give the same, but"):
+        suite.test_a_checkpoint_goes_on_on_other_ranks()
 
 
 def test_a_snapshot_that_is_no_copy_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
