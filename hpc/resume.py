@@ -102,9 +102,6 @@ def stored_scenario(out: Path, overrides: Sequence[str] = ()) -> AnyScenario:
         ScenarioError: an override is none.
     """
     attributes = _attributes(out)
-    if attributes.get("status") == "complete":
-        raise AlreadyCompleteError(f"{out} is complete; there is nothing to go on with")
-    by_first(take_part(), lambda: check_not_written(out))
     for override in overrides:
         key = override.partition("=")[0]
         if key not in NEUTRAL and not key.startswith("checkpoint."):
@@ -112,6 +109,9 @@ def stored_scenario(out: Path, overrides: Sequence[str] = ()) -> AnyScenario:
                 f"got {override} to resume {out} with, which would change its result; expected "
                 f"checkpoint.* or one of {', '.join(sorted(NEUTRAL))}"
             )
+    if attributes.get("status") == "complete":
+        raise AlreadyCompleteError(f"{out} is complete; there is nothing to go on with")
+    by_first(take_part(), lambda: check_not_written(out))
     return resolve_any(attributes["scenario"], overrides)
 
 

@@ -12,6 +12,7 @@ then pointed to: whatever happens meanwhile, those that have their name are comp
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -63,6 +64,7 @@ def complete(path: Path, attributes: Mapping[str, Any], keep: int) -> Path:
     zarr.open_group(str(path), mode="r+", zarr_format=3).attrs.update(
         {"format": FORMAT, **attributes}
     )
+    _group_all(path)
     # Arrays were seen onto the disk by who wrote them; what describes them was not.
     found = [(Path(at), names) for at, _, names in os.walk(path)]
     arrays.synced(at / name for at, names in found for name in names if name == "zarr.json")
@@ -83,6 +85,22 @@ def complete(path: Path, attributes: Mapping[str, Any], keep: int) -> Path:
             if keep < 1:
                 _remove(old)
     return final
+
+
+def _group_all(path: Path) -> None:
+    """Make groups of the directories between the root and its arrays, for who browses them."""
+    for inner in path.iterdir():
+        if inner.is_dir() and not _is_array(inner):
+            if not (inner / "zarr.json").exists():
+                zarr.create_group(str(inner), zarr_format=3)
+            _group_all(inner)
+
+
+def _is_array(path: Path) -> bool:
+    described = path / "zarr.json"
+    if not described.is_file():
+        return False
+    return bool(json.loads(described.read_text(encoding="utf-8"))["node_type"] == "array")
 
 
 def _remove(path: Path) -> None:
@@ -150,7 +168,7 @@ class Checkpoint:
         """
         found = self._members(lambda: self._root.get(group))
         if not isinstance(found, zarr.Group):
-            raise CheckpointError(f"{self.path} lacks {group}: {_advice()}")
+            raise CheckpointError(f"{self.path} lacks {group}: {self._advice()}")
         return found.attrs.asdict()
 
     def rows(self, path: str) -> int:
@@ -160,12 +178,12 @@ class Checkpoint:
             CheckpointError: it is not there.
         """
         if not self.has(path):
-            raise CheckpointError(f"{self.path} lacks the array {path}: {_advice()}")
+            raise CheckpointError(f"{self.path} lacks the array {path}: {self._advice()}")
         return int(self._members(lambda: arrays.rows(self.path, path)))
 
     def changed(self, path: str) -> CheckpointError:
         """Return what to say of an array whose check sum is another."""
-        return CheckpointError(f"{self.path}: the array {path} has changed: {_advice()}")
+        return CheckpointError(f"{self.path}: the array {path} has changed: {self._advice()}")
 
     def has(self, path: str) -> bool:
         """Return whether there is an array."""
@@ -185,10 +203,13 @@ class Checkpoint:
         try:
             return read()
         except DAMAGE as problem:
+            what = problem or type(problem).__name__
             raise CheckpointError(
-                f"{self.path} cannot be read ({problem or type(problem).__name__}): {_advice()}"
+                f"{self.path} cannot be read ({what}): {self._advice()}"
             ) from None
 
-
-def _advice() -> str:
-    return "it is damaged; remove it, and the one before it is taken"
+    def _advice(self) -> str:
+        before = [each.name for each in _complete(self.path.parent) if each.name < self.path.name]
+        if before:
+            return f"it is damaged; remove it, and the one before it, {max(before)}, is taken"
+        return "it is damaged, and there is none before it; run from the beginning"

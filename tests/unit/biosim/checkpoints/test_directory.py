@@ -38,6 +38,18 @@ def made(folder: Path, tick: int, keep: int = 9) -> Path:
     return complete(path, {"now": tick}, keep)
 
 
+def test_every_array_is_seen_by_who_browses(tmp_path: Path) -> None:
+    path = begin(tmp_path, 5)
+    stretch = Stretch("neurons/E/v", np.arange(5.0), 0, 5)
+    describe(path, stretch)
+    write(path, stretch)
+    assert "neurons" not in zarr.open_group(path, mode="r")
+    found = zarr.open_group(complete(path, {}, 1), mode="r")
+    assert found["neurons/E/v"][...].tolist() == [0, 1, 2, 3, 4]
+    assert list(found["neurons"].keys()) == ["E"]
+    assert list(found["neurons/E"].keys()) == ["v"]
+
+
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -185,8 +197,9 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
-    found = Checkpoint(made(tmp_path, 5))
-    advice = "it is damaged; remove it, and the one before it is taken"
+    made(tmp_path, 4, keep=2)
+    found = Checkpoint(made(tmp_path, 5, keep=2))
+    advice = f"it is damaged; remove it, and the one before it, {name_of(4)}, is taken"
     with pytest.raises(CheckpointError, match=f"lacks the array y: {advice}"):
         found.read("y")
     with pytest.raises(CheckpointError, match=f"lacks the array y: {advice}"):
