@@ -185,7 +185,7 @@ def in_machine(
             sink=sink,
         )
         assert sim.machine is not None
-        for binding in sim.machine._bindings:
+        for binding in sim.machine.bindings:
             assert binding.plastic[0].code.dense == dense
         if case.modulator is not None:
             for tick, amount in run.modulated.items():
