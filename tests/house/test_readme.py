@@ -45,7 +45,8 @@ def biosim_lines() -> list[list[str]]:
 
 
 def biosim(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
-    quick = SHORT.get(words[1], QUICK) if words[0] in ("run", "compare") else []
+    learns = words[0] in ("run", "compare") and "--resume" not in words
+    quick = SHORT.get(words[1], QUICK) if learns else []
     if "--seeds" in words:
         quick = [*quick, "--seeds", "1"]
     monkeypatch.setattr(sys, "argv", ["biosim", *words, *quick])
