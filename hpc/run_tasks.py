@@ -23,7 +23,7 @@ import torch
 
 from biosim.errors import DivergedError, OutputError
 from biosim.network import Network
-from biosim.ranks import OneRank, StoppedError
+from biosim.ranks import StoppedError
 from biosim.simulation import Simulation
 from biosim.spiking.recording import Recording, Sink, SpikeRecord
 from biosim.spiking.spike_store import StoreSink, write_neurons
@@ -43,13 +43,16 @@ from hpc.spiking_result import (
     summary,
     units,
 )
-from hpc.stopping import Heeding
-from hpc.together import check_alone
+from hpc.stopping import Heeding, status_of
+from hpc.together import check_alone, run_together
 from scenarios.spiking.disk import check_disk
 from scenarios.tasks import hidden_pattern, reward_choice
 from scenarios.tasks.checking import check, stores
 from scenarios.tasks.listening import Listener
 from scenarios.tasks.schema import HiddenPattern, RewardChoice, TaskScenario
+
+LIMIT_S = 600.0
+"""How long a rank waits for the others; a task has one."""
 
 COMPARED_TRIALS = 100
 """First and last ones, of which the share of right choices is told."""
@@ -130,13 +133,13 @@ def run_task(
     check_disk(stores(scenario, network), out)
     run = _Run(scenario, network, out, overwrite, watcher or Silent())
     try:
-        result = run.complete(began_s)
+        result = run_together(1, LIMIT_S, lambda ranks: run.complete(ranks, began_s))
     except DivergedError as failure:
         message = f"{failure}; it is in {out}"
         run.end("diverged", message)
         raise DivergedError(message) from None
     except StoppedError as failure:
-        run.end("stopped", str(failure))
+        run.end(status_of(failure), str(failure))
         raise
     except BaseException as failure:
         run.end("failed", str(failure) or type(failure).__name__)
@@ -264,10 +267,11 @@ class _Run:
         self._store: RunStore | None = None
         self._said_s = 0.0
 
-    def complete(self, began_s: float) -> TaskResult:
+    def complete(self, ranks: Heeding, began_s: float) -> TaskResult:
         """Build and run the network, and store what it does.
 
         Args:
+            ranks: this one, which heeds signals.
             began_s: when the run began.
         """
         task, settings = self._task, self._scenario.run
@@ -278,7 +282,7 @@ class _Run:
         sim = Simulation(
             self._network,
             seed=settings.seed,
-            ranks=Heeding(OneRank()),
+            ranks=ranks,
             dtype=getattr(torch, settings.dtype),
             threads=settings.threads,
             recording=Recording(tuple(SpikeRecord(name) for name in sizes)),
@@ -307,7 +311,7 @@ class _Run:
         seconds = task.ticks * task.dt
         result = SpikingResult(
             path=self._out,
-            activity=counting.activity(OneRank(), seconds),
+            activity=counting.activity(ranks, seconds),
             synapses=machine.synapses,
             seconds=seconds,
             build_s=ready_s - began_s,

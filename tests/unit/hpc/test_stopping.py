@@ -20,7 +20,17 @@ from biosim.events import NEVER, PAUSES, STOP
 from biosim.ranks import OneRank, PretendRanks, StoppedError
 from hpc.progress import Silent
 from hpc.run import run
-from hpc.stopping import LAUNCHER, SIGNALS, WARNINGS, Heeding, asked, code_of, heeded
+from hpc.stopping import (
+    LAUNCHER,
+    SIGNALS,
+    WARNINGS,
+    ByHandError,
+    Heeding,
+    InterruptedRunError,
+    asked,
+    code_of,
+    heeded,
+)
 from scenarios.reading import read_tree, resolve_any
 from scenarios.tasks.schema import ChoiceTask, RewardChoice
 
@@ -174,13 +184,13 @@ class AsksIn(Silent):
 class AsksFirst(Silent):
     """A watcher that asks the run to end as soon as it hears of it."""
 
-    def __init__(self) -> None:
-        self._asked = False
+    def __init__(self, number: int) -> None:
+        self._number, self._asked = number, False
 
     def step(self, done: int, total: int, note: str) -> None:
         if not self._asked:
             self._asked = True
-            ask()
+            ask(self._number)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -199,14 +209,25 @@ def test_a_run_that_is_asked_to_end_keeps_what_it_has(tmp_path: Path, ranks: int
     assert tree["timing/ranks"].sizes["rank"] == ranks
 
 
-def test_a_task_that_is_asked_to_end_keeps_what_it_has(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "reason", "status"),
+    [
+        (signal.SIGTERM, StoppedError, "stopped"),
+        (signal.SIGINT, ByHandError, "stopped"),
+        (signal.SIGUSR1, InterruptedRunError, "interrupted"),
+    ],
+)
+def test_a_task_that_is_asked_to_end_keeps_what_it_has(
+    number: signal.Signals, reason: type[StoppedError], status: str, tmp_path: Path
+) -> None:
     task = ChoiceTask(trials=400, inputs=10, neurons=5, rest_ms=50)
-    with heeded(), pytest.raises(StoppedError, match="the run was asked to end and stopped"):
-        run(RewardChoice(task=task), tmp_path / "out", watcher=AsksFirst())
+    with heeded(), pytest.raises(StoppedError, match="asked to end and stopped") as failure:
+        run(RewardChoice(task=task), tmp_path / "out", watcher=AsksFirst(number))
+    assert type(failure.value) is reason
     tree = biosim.open_run(tmp_path / "out")
-    assert tree.attrs["status"] == "stopped"
+    assert tree.attrs["status"] == status
     assert 0 < tree.attrs["committed_tick"] < tree.attrs["ticks"]
-    assert json.loads((tmp_path / "out" / "progress.json").read_text())["status"] == "stopped"
+    assert json.loads((tmp_path / "out" / "progress.json").read_text())["status"] == status
 
 
 def test_a_run_that_is_asked_twice_ends_at_once(
