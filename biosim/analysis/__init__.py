@@ -6,6 +6,9 @@ arrays with the store's dimensions, and read them a slice at a time. Every resul
 
 What is established and has a library is not here: for SPADE, unitary events, spike-train distances
 and the like, use Elephant.
+
+Modules say `import scipy` and no more: its parts are imported when they are first used, for every
+command would wait half a second for them.
 """
 
 from biosim.analysis.binning import group_counts, spike_counts

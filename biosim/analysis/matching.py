@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 import xarray as xr
-from scipy import optimize
 
 from biosim.analysis.binning import refuse_large
 from biosim.analysis.moments import BLOCK_VALUES, row_bands
@@ -57,7 +57,7 @@ def match_neurons(
     rows = np.arange(here)
     best = known.argmax(axis=1) if there else np.full(here, -1)
     partner = np.full(here, -1)
-    matched, partners = optimize.linear_sum_assignment(known, maximize=True)
+    matched, partners = scipy.optimize.linear_sum_assignment(known, maximize=True)
     partner[matched] = partners
     columns = {}
     for name, found in (("best", best), ("partner", partner)):

@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import xarray as xr
-from scipy import ndimage, signal, special
 
 from biosim.analysis.binning import (
     bin_times,
@@ -169,7 +169,7 @@ def _kernel(kernel: Kernel, width_s: float, sample_s: float, bins: int) -> Float
     reach = min(bins, int(np.ceil(reach_s / sample_s + 0.5)))
     edges = (np.arange(-reach, reach + 2) - 0.5) * sample_s / width_s
     if kernel == "gaussian":
-        area = special.ndtr(edges)
+        area = scipy.special.ndtr(edges)
     elif kernel == "exponential":
         area = -np.expm1(-np.maximum(edges, 0.0))
     else:
@@ -180,10 +180,10 @@ def _kernel(kernel: Kernel, width_s: float, sample_s: float, bins: int) -> Float
 def _smoothed(counts: Float64s, weights: Float64s) -> Float64s:
     """Return counts (n_bins, k) convolved with weights (odd,), as long as they were."""
     if len(weights) <= 64:
-        short: Float64s = ndimage.convolve1d(counts, weights, axis=0, mode="constant")
+        short: Float64s = scipy.ndimage.convolve1d(counts, weights, axis=0, mode="constant")
         return short
     half = len(weights) // 2
     # By Fourier transform, whose rounding may leave a hair below 0.
-    smooth = signal.oaconvolve(counts, weights[:, None], axes=0)[half : half + len(counts)]
+    smooth = scipy.signal.oaconvolve(counts, weights[:, None], axes=0)[half : half + len(counts)]
     long: Float64s = np.maximum(smooth, 0.0)
     return long

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
+import scipy
 import xarray as xr
-from scipy import stats
-from scipy.spatial import distance
 
 from biosim.analysis.binning import refuse_large
 from biosim.analysis.slices import labels_along, over_slices, require_dimensions
@@ -186,7 +185,7 @@ def representational_similarity(
         if len(x) < 2 or not np.isfinite(x).all() or not np.isfinite(y).all():
             return np.nan
         if compare == "spearman":
-            x, y = stats.rankdata(x), stats.rankdata(y)
+            x, y = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
         x, y = x - x.mean(), y - y.mean()
         scale = float(np.linalg.norm(x) * np.linalg.norm(y))
         return float(np.clip((x @ y) / scale, -1.0, 1.0)) if scale > 0 else np.nan
@@ -200,7 +199,8 @@ def _dissimilarities(patterns: Float64s, metric: Dissimilarity) -> Float64s:
     count = len(patterns)
     found: Float64s
     if metric == "euclidean":
-        found = distance.squareform(distance.pdist(patterns)) if count > 1 else np.zeros((1, 1))
+        between = scipy.spatial.distance
+        found = between.squareform(between.pdist(patterns)) if count > 1 else np.zeros((1, 1))
         np.fill_diagonal(found, np.where(np.isnan(patterns).any(axis=1), np.nan, 0.0))
         return found[:count, :count]
     if metric == "correlation" and patterns.size:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import xarray as xr
-from scipy import signal
 
 from biosim.analysis.binning import population_counts, whole_bins
 from biosim.analysis.spikes import SpikeColumns, spike_trains
@@ -55,7 +55,7 @@ def population_spectrum(
             f"to {bins * bin_s} s, the whole stretch"
         )
     rate = population_counts(trains, bin_s) / bin_s / (len(trains.neurons) or np.nan)
-    frequency, density = signal.welch(rate, 1.0 / bin_s, nperseg=length)
+    frequency, density = scipy.signal.welch(rate, 1.0 / bin_s, nperseg=length)
     return xr.DataArray(
         density,
         {"frequency": xr.Variable("frequency", frequency, {"units": "Hz"})},
