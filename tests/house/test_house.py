@@ -22,7 +22,9 @@ SETTINGS = ROOT / "pyproject.toml"
 PACKAGES = ("biosim", "rules", "scenarios", "hpc")
 TOO_MANY_LINES = 400
 
-# What `make lint` runs.
+SLOW = pytest.mark.slow
+
+# What `make lint` runs, which CI does too.
 LINT = ("ruff check .", "ruff format --check .", "mypy", "lint-imports")
 
 # What the files in rules/ share. Every other file there is a rule.
@@ -259,7 +261,9 @@ def test_a_missing_source_is_found(text: str, tmp_path: Path) -> None:
 # --- tools
 
 
-@pytest.mark.parametrize("command", LINT)
+@pytest.mark.parametrize(
+    "command", [pytest.param(tool, marks=SLOW if tool == "mypy" else ()) for tool in LINT]
+)
 def test_the_tool_finds_nothing(command: str) -> None:
     done = run(command)
     assert done.returncode == 0, report(done)

@@ -163,7 +163,7 @@ def planner(network: Network, spikes: dict[str, int] | None = None) -> SpikePlan
     return made
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("ranks", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_plan_of_spikes_is_what_happens(ranks: int) -> None:
     network = spiking()
     found = happened(network, ranks)

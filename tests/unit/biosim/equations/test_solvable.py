@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,13 +52,12 @@ MODELS = {
 BOUNDED = [name for name in MODELS if name != "no leak, current"]
 
 
+@functools.cache
 def code_of(case: str) -> NeuronCode:
     model, method = MODELS[case]
     described = Spiking(model, "v > -50*mV", "v = -60*mV", None, method, {"E": "-55*mV"})
     return compiled(described, DT, case)
 
-
-CODES = {case: code_of(case) for case in BOUNDED}
 
 values = st.floats(-0.1, 0.1).map(lambda x: round(x, 6))
 
@@ -76,7 +76,7 @@ def start(code: NeuronCode, data: st.DataObject) -> dict[str, Any]:
 @pytest.mark.parametrize("case", BOUNDED)
 @given(data=st.data(), ticks=st.integers(1, 300))
 def test_a_jump_equals_as_many_steps(case: str, data: st.DataObject, ticks: int) -> None:
-    code = CODES[case]
+    code = code_of(case)
     assert code.jump is not None
     names = start(code, data)
     jumped = run(code.jump, {**names, "elapsed": ticks * DT})
@@ -89,7 +89,7 @@ def test_a_jump_equals_as_many_steps(case: str, data: st.DataObject, ticks: int)
 @pytest.mark.parametrize("case", BOUNDED)
 @given(data=st.data())
 def test_no_future_exceeds_the_ceiling(case: str, data: st.DataObject) -> None:
-    code = CODES[case]
+    code = code_of(case)
     assert code.jump is not None
     assert code.ceiling is not None, code.ceiling_reason
     assert code.ceiling_reason == ""
@@ -102,13 +102,13 @@ def test_no_future_exceeds_the_ceiling(case: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("case", ["LIF", "no leak, delta", "no leak, falling"])
 def test_a_neuron_that_only_decays_has_its_ceiling_at_once(case: str) -> None:
-    ceiling = CODES[case].ceiling
+    ceiling = code_of(case).ceiling
     assert ceiling is not None
     assert evaluate(ceiling, {"v": -0.052}) == pytest.approx(-0.052)
 
 
 def test_the_ceiling_is_low_enough_to_sleep_below_threshold() -> None:
-    ceiling = CODES["CUBA"].ceiling
+    ceiling = code_of("CUBA").ceiling
     assert ceiling is not None
     quiet = {"v": -0.06, "ge": 0.001, "gi": -0.002}
     assert float(evaluate(ceiling, quiet)) == pytest.approx(-0.054)
@@ -116,7 +116,7 @@ def test_the_ceiling_is_low_enough_to_sleep_below_threshold() -> None:
 
 def test_a_long_sleep_does_not_overflow() -> None:
     for case in ("CUBA", "alpha synapse"):
-        jump = CODES[case].jump
+        jump = code_of(case).jump
         assert jump is not None
         names = {"v": -0.05, "ge": 0.1, "gi": 0.1, "x": 0.1, "y": 0.1, "elapsed": 1e5}
         assert run(jump, names)["v"] == pytest.approx(-0.055)
