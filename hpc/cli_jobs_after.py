@@ -84,9 +84,8 @@ def logs(
     files = [log_path(out, job, ending) for _, job in jobs for ending in endings]
     told = [(path, said) for path in files if (said := last_lines(path, lines))]
     if not told:
-        raise OutputError(
-            f"{entries[0].name if entry else out} has written nothing yet; see biosim status {out}"
-        )
+        waits = entries[0].name if entry else out
+        typer.echo(f"{waits} has written nothing yet; see biosim status {out}", err=True)
     for path, said in told:
         if len(told) > 1:
             typer.echo(f"==> {path} <==")

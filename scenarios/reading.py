@@ -172,7 +172,7 @@ def with_rule(tree: Mapping[str, Any], rule: str) -> Tree:
         return found
     known = _kind(tree).rules
     if rule not in known:
-        raise ScenarioError(f"no rule {rule!r}: {', '.join(known)}" + nearest(rule, known))
+        raise ScenarioError(f"no rule {rule!r}" + nearest(rule, known))
     changed = dict(tree)
     old = tree.get("rule")
     if not isinstance(old, dict) or old.get("name") != rule:

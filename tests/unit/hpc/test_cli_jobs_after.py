@@ -105,7 +105,6 @@ def test_logs_are_the_last_lines_of_an_entry_or_of_all(biosim_command: Command) 
         ("logs mine frozn/seed-1", "no entry 'frozn/seed-1'; did you mean 'frozen/seed-1'?"),
         ("cancel mine 7", "no entry '7'"),
         ("logs mine 1", "no job was submitted for frozen/seed-1; see biosim status mine"),
-        ("logs mine 0", "0 has written nothing yet; see biosim status mine"),
         ("resubmit mine", "nothing to resubmit; give --failed, or names of entries"),
         ("fetch-results mine", "no run of mine has stored anything; see biosim status mine"),
     ],
@@ -120,6 +119,15 @@ def test_what_cannot_be_done_is_refused_in_a_line(
     assert (done.code, done.out) == (2, "")
     assert why in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_a_job_that_has_written_nothing_yet_is_no_mistake(biosim_command: Command) -> None:
+    Path("mine").mkdir()
+    save(Path("mine"), submission(1).model_copy(update={"scheduler": "local"}))
+    append_job(Path("mine"), 0, "local-0")
+    done = biosim_command("logs", "mine", "0")
+    assert (done.code, done.out) == (0, "")
+    assert done.err == "frozen/seed-0 has written nothing yet; see biosim status mine\n"
 
 
 def test_several_entries_cannot_be_followed(biosim_command: Command) -> None:
