@@ -55,20 +55,24 @@ class Grid:
 
 def settings_of(scenario: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that may change what is learnt, as {"table.key": value}."""
-    found: dict[str, Any] = {}
-
-    def walk(path: str, value: Any) -> None:
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                walk(f"{path}.{key}" if path else str(key), inner)
-        elif path and not isinstance(value, list | tuple):
-            found[path] = value
-        else:
-            found[path] = json.dumps(value)
-
-    walk("", {key: value for key, value in scenario.items() if key not in NO_RESULT})
+    kept = {key: value for key, value in scenario.items() if key not in NO_RESULT}
     dropped = IRRELEVANT | ONLY_FOR_SPEED | {"name", "rule.name"}
-    return {key: value for key, value in found.items() if key not in dropped}
+    return {
+        key: json.dumps(value) if isinstance(value, list | tuple) else value
+        for key, value in flattened(kept).items()
+        if key not in dropped
+    }
+
+
+def flattened(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what nested tables hold, as {"table.key": value}."""
+    found: dict[str, Any] = {}
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{inner}": each for inner, each in flattened(value).items()}
+        else:
+            found[str(key)] = value
+    return found
 
 
 def run_list(said: Sequence[Said], named: Sequence[Named], paths: Sequence[str]) -> Grid:

@@ -74,6 +74,7 @@ from biosim.processes import this_process
 
 LAYOUT = "biosim-1"
 STORE = "run.zarr"
+PROGRESS = "progress.json"
 GROUPS = ("learning", "timing", "weights", "activity", "ledger", "data")
 CHUNK_BYTES = 4 << 20
 """Largest chunk: a row of weights is read without the rest of a large layer."""
@@ -245,8 +246,8 @@ def sign_of(store: Path) -> Path:
 
 def write_progress(directory: Path, progress: Mapping[str, Any]) -> None:
     """Replace `progress.json` in one step, so that a reader never sees half of it."""
-    path = directory / "progress.json"
-    beside = directory / ".progress.json"
+    path = directory / PROGRESS
+    beside = directory / f".{PROGRESS}"
     with writing(path):
         beside.write_text(json.dumps(progress, indent=1) + "\n", encoding="utf-8")
         os.replace(beside, path)

@@ -7,6 +7,7 @@ end. All ranks come to the end of the same window (`biosim.events.PAUSE`) and st
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from biosim.checkpoints.arrays import Stretch
 from biosim.checkpoints.directory import FOLDER, Checkpoint, CheckpointError, newest
 from biosim.checkpoints.simulation import store
 from biosim.events import NEVER, PAUSE, PAUSE_WHEN_QUIET, Tick
-from biosim.grid import IRRELEVANT, ONLY_FOR_SPEED
+from biosim.grid import IRRELEVANT, ONLY_FOR_SPEED, flattened
 from biosim.simulation import Simulation
 from hpc.provenance import now
 from hpc.stopping import REASONS, SIGNALS, WARNINGS, Heeding, asked
@@ -171,7 +172,7 @@ class Checkpointing:
         return time.monotonic() + self._took_s < came_s + float(given)
 
     def _end(self, number: int, tick: Tick, why_not: str) -> None:
-        name = next(each.name for each in SIGNALS if each == number)
+        name = signal.Signals(number).name
         stands = (
             "no checkpoint" if self.tick is None else f"its newest checkpoint is of {self.tick:,}"
         )
@@ -218,17 +219,8 @@ def found_checkpoint(out: Path, scenario: Mapping[str, Any]) -> Checkpoint:
 
 def settled(scenario: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a scenario that a run keeps to its end: path -> value."""
-    found: dict[str, Any] = {}
-
-    def walk(path: str, value: Any) -> None:
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                walk(f"{path}.{key}" if path else str(key), inner)
-        elif path not in NEUTRAL and not path.startswith("checkpoint."):
-            found[path] = value
-
-    walk("", scenario)
-    return found
+    kept = {key: value for key, value in scenario.items() if key != "checkpoint"}
+    return {key: value for key, value in flattened(kept).items() if key not in NEUTRAL}
 
 
 def _shown(settings: Mapping[str, Any], key: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from hpc.output import check_free, make
 from hpc.progress import Silent, Watcher
 from hpc.run import run
 from hpc.stored import check_start
+from hpc.world import cores
 from scenarios.data import Dataset
 from scenarios.images.schema import ImagesScenario
 from scenarios.reading import Tree, resolve_any, with_rule
@@ -119,7 +119,7 @@ def compare(
     listed = [{"rule": e.rule, "seed": e.seed, "path": e.path} for e in entries]
     about: dict[str, Any] = {"scenario": entries[0].scenario.name, "runs": listed}
     (out / COMPARISON).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    workers = min(jobs or _cores(), len(entries))
+    workers = min(jobs or cores(), len(entries))
     failures: dict[int, str] = {}
     watching = watcher or Silent()
     # Threads of a library that is already running do not survive a fork.
@@ -144,13 +144,6 @@ def _one(scenario: Scenario | ImagesScenario, out: Path) -> str | None:
     except BiosimError as failure:
         return str(failure)
     return None
-
-
-def _cores() -> int:
-    """Return the cores that this process may use: a scheduler may have given it only some."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _work(scenario: Scenario | ImagesScenario) -> float:

@@ -14,11 +14,9 @@ import zarr
 from biosim.errors import OutputError
 from biosim.processes import lives, showing_life, this_process
 from biosim.spiking.merged import OWNERS
-from biosim.store import STORE, RunStore, sign_of, write_progress
+from biosim.store import PROGRESS, STORE, RunStore, sign_of, write_progress
 from biosim.traces import store_of
 from hpc.provenance import now
-
-PROGRESS = "progress.json"
 
 
 def ended(path: Path, store: RunStore, said: Mapping[str, Any]) -> int | None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from biosim.checkpoints.directory import FOLDER
 from biosim.errors import OutputError
 from biosim.runs import COMPARISON
-from biosim.store import STORE
+from biosim.store import PROGRESS, STORE
 
 REPORT = "report.html"
-OF_A_RUN = {STORE, FOLDER, "progress.json", ".progress.json", REPORT, f".{REPORT}"}
+OF_A_RUN = {STORE, FOLDER, PROGRESS, f".{PROGRESS}", REPORT, f".{REPORT}"}
 OF_A_COMPARISON = {COMPARISON, REPORT, f".{REPORT}"}
 
 

@@ -18,15 +18,15 @@ from biosim.store import STORE, RunStore, write_progress
 from hpc.checkpointing import Checkpointing
 from hpc.ending import check_not_written
 from hpc.image_store import WAY, ImageStore, activity_at, evaluated
-from hpc.output import check_free, make
+from hpc.loading import loaded
+from hpc.output import make
 from hpc.progress import Silent, Watcher, say_placed
 from hpc.provenance import now
 from hpc.rank_times import Clock, write_times
 from hpc.run_layers import Result
 from hpc.stopping import Heeding, status_of
-from hpc.together import by_first, failing_together, run_together, take_part
+from hpc.together import by_first, failing_together, run_together
 from scenarios.data import Dataset
-from scenarios.disk import check_kept, kept
 from scenarios.images.learner import GROUP, Answers, Learner
 from scenarios.images.network import LEARNT
 from scenarios.images.schema import ImagesScenario
@@ -47,13 +47,8 @@ def run_images(
 ) -> Result:
     """Run a scenario, from a checkpoint or the beginning; see `hpc.run.run_from`."""
     with failing_together():
-        if checkpoint is None:
-            by_first(take_part(), lambda: check_free(out, overwrite))
-        dataset = scenario.data.load()
         # In this thread: equations are parsed here, and ranks find them in the cache.
-        network = scenario.wire(dataset)
-        if checkpoint is None:
-            by_first(take_part(), lambda: check_kept(kept(scenario, network, dataset), out))
+        dataset, network = loaded(scenario, out, overwrite, checkpoint is not None)
     run = _Run(scenario, dataset, network, out, overwrite, watcher or Silent(), checkpoint)
     try:
         return run_together(scenario.run.pretend_ranks, scenario.run.limit_s, run.of_rank)

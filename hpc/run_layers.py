@@ -23,16 +23,16 @@ from biosim.store import STORE, RunStore, write_progress
 from hpc.checkpointing import Checkpointing
 from hpc.ending import check_not_written
 from hpc.layer_store import allocate, attributes
-from hpc.output import check_free, make
+from hpc.loading import loaded
+from hpc.output import make
 from hpc.progress import Silent, Watcher, say_placed
 from hpc.provenance import now
 from hpc.rank_times import Clock, write_times
 from hpc.stopping import Heeding, status_of
 from hpc.stored import stored_parameters
-from hpc.together import by_first, failing_together, run_together, take_part
+from hpc.together import by_first, failing_together, run_together
 from hpc.world import device_here, promised
 from scenarios.data import Dataset, Split
-from scenarios.disk import check_kept, kept
 from scenarios.scenario import Scenario, snapshot_epochs
 
 TRAIN_SHOWN = 1000
@@ -76,12 +76,7 @@ def run_layers(
 ) -> Result:
     """Run a scenario of layers, from a checkpoint or the beginning; see `hpc.run.run_from`."""
     with failing_together():
-        if checkpoint is None:
-            by_first(take_part(), lambda: check_free(out, overwrite))
-        dataset = scenario.data.load()
-        network = scenario.wire(dataset)
-        if checkpoint is None:
-            by_first(take_part(), lambda: check_kept(kept(scenario, network, dataset), out))
+        dataset, network = loaded(scenario, out, overwrite, checkpoint is not None)
         parameters = None
         if scenario.run.start_from is not None and checkpoint is None:
             parameters = stored_parameters(scenario.run.start_from)

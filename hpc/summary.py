@@ -24,7 +24,7 @@ from biosim.events import Kind
 from biosim.grid import IRRELEVANT
 from biosim.ledger import ARITHMETIC
 from biosim.runs import listed_runs
-from biosim.store import STORE
+from biosim.store import PROGRESS, STORE
 from biosim.traces import open_run
 from hpc.exchange import is_recording
 from hpc.report_spiking import is_spiking
@@ -236,7 +236,7 @@ def _opened(path: Path, rule: str, seed: int | None) -> StoredRun:
     status, error = str(said.get("status", "running")), str(said.get("error", ""))
     if status == "running":
         try:
-            told = json.loads((path / "progress.json").read_text(encoding="utf-8"))
+            told = json.loads((path / PROGRESS).read_text(encoding="utf-8"))
             error = f"epoch {told['epoch']} of {told['epochs']}; last heard of {told['updated']}"
         except (OSError, ValueError, KeyError, TypeError):
             error = "no epoch is done"

@@ -139,3 +139,10 @@ def device_here(device: str, devices: int, promise: Promise | None) -> str:
     if device != "cuda" or promise is None or devices < 2:
         return device
     return f"cuda:{promise.local % devices}"
+
+
+def cores() -> int:
+    """Return the cores that this process may use: a scheduler may have given it only some."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -41,10 +41,9 @@ def next_attempt(path: Path, tick: int) -> int:
             "repair finishes it, or run it from the beginning"
         )
     starts = begun(root)
-    stored = committed if tick >= starts[-1] else tick
-    if stored < tick:
+    if starts[-1] <= tick and committed < tick:
         raise OutputError(
-            f"{path} has stored what was recorded until tick {stored:,}, and is to go on at "
+            f"{path} has stored what was recorded until tick {committed:,}, and is to go on at "
             f"{tick:,}: what is in between is lost; go on from an earlier checkpoint"
         )
     owners = root[OWNERS]

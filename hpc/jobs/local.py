@@ -32,6 +32,7 @@ from hpc.jobs.local_record import (
 )
 from hpc.jobs.record import LOGS, Submission, append_jobs, load
 from hpc.jobs.state import GONE, JobState
+from hpc.world import cores
 
 STARTS_S = 30.0
 """How long the supervisor may take to say that it is there; 0.2 s were measured."""
@@ -124,9 +125,7 @@ def cancel(out: Path, jobs: Sequence[str]) -> None:
 def _fitting(submission: Submission) -> int:
     """Return for how many jobs at once there are cores."""
     told = submission.resources
-    has = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has else os.cpu_count() or 1
-    return max(1, cores // (int(told.get("ranks", 1)) * int(told.get("threads", 1))))
+    return max(1, cores() // (int(told.get("ranks", 1)) * int(told.get("threads", 1))))
 
 
 def _job(out: Path, submission: Submission, index: int, name: str) -> LocalJob:

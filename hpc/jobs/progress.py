@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from biosim.store import STORE
-from hpc.ending import PROGRESS, writer
+from biosim.store import PROGRESS, STORE
+from hpc.ending import writer
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import hpc
+from hpc.checkpointing import GRACE_S, WARNING_S
 from hpc.flavour import flavour, name
 from hpc.submission.amounts import seconds
 from hpc.submission.description import Description
@@ -22,9 +23,6 @@ BEGIN = (
     "from hpc.submission.work import main; main()"
 )
 """A program of Python: a warning that comes in the seconds in which biosim is imported waits."""
-
-WARNING, GRACE = "BIOSIM_WARNING_S", "BIOSIM_GRACE_S"
-"""Variables with the seconds from the warning to the end, and from SIGTERM to SIGKILL."""
 
 
 def program(job: Description, out: Path, index: str) -> str:
@@ -70,7 +68,7 @@ def preparation(job: Description, link: int = 0) -> list[str]:
         lines.append("command -v module >/dev/null || . /etc/profile")
         lines.append(f"module load {' '.join(job.modules)} || exit 2")
     lines += job.setup
-    lines += [f"export {WARNING}={seconds(job.lead)}", f"export {GRACE}={seconds(job.grace)}"]
+    lines += [f"export {WARNING_S}={seconds(job.lead)}", f"export {GRACE_S}={seconds(job.grace)}"]
     if link:
         lines.append(f"export {LINK}={link}")
     if not job.container:

@@ -16,7 +16,7 @@ from pathlib import Path
 from biosim.checkpoints.directory import FOLDER, newest
 from biosim.errors import BiosimError, OutputError
 from biosim.ranks import StoppedError
-from hpc.ending import PROGRESS
+from hpc.jobs.progress import read_progress
 from hpc.jobs.record import ENTRIES, load
 from hpc.progress import Bar
 from hpc.resume import carry_on
@@ -59,7 +59,7 @@ def _worked(out: Path, index: int) -> int:
         scenario, path = entry(out, index)
     if (code := _ended_before(path)) is not None:
         return code
-    stood = _stood(path) if first() and _status(path) == "interrupted" else None
+    stood = _stood(path) if first() and read_progress(path).status == "interrupted" else None
     try:
         with Bar(f"{path.relative_to(out)}") as bar:
             carry_on(scenario, path, bar)
@@ -119,7 +119,7 @@ def _ended_before(run: Path) -> int | None:
     """
     if os.environ.get(LINK, "0") == "0" or os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
         return None
-    status = _status(run)
+    status = read_progress(run).status
     code = ENDED.get(status)
     if code is not None and speaks():
         print(
@@ -127,14 +127,6 @@ def _ended_before(run: Path) -> int | None:
             file=sys.stderr,
         )
     return code
-
-
-def _status(run: Path) -> str:
-    """Return what a run last said of itself; "" if nothing."""
-    try:
-        return str(json.loads((run / PROGRESS).read_text(encoding="utf-8"))["status"])
-    except (OSError, ValueError, KeyError):
-        return ""
 
 
 def _stood(run: Path) -> str:
