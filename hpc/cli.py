@@ -45,6 +45,7 @@ from hpc.show_spiking import (
     task_validity_text,
     validity_text,
 )
+from hpc.spiking_comparison import are_spiking, spiking_comparison
 from hpc.stopping import exit_code
 from hpc.stored import check_start
 from hpc.summary import collect, summarise
@@ -249,7 +250,7 @@ def check(
 def report(
     directory: Annotated[Path, typer.Argument(help="directory of a comparison or a run")],
 ) -> None:
-    """Write report.html from stored runs, and print their table.
+    """Write report.html from stored runs, and print their table; of many spiking runs the table.
 
     Example: biosim report runs/two
     """
@@ -261,6 +262,9 @@ def _report(directory: Path) -> None:
     if is_spiking(directory):
         typer.echo(spiking_table(directory))
         typer.echo(f"\nreport in {write_spiking_report(directory)}")
+        return
+    if are_spiking(directory):
+        typer.echo(spiking_comparison(directory))
         return
     rows = summarise(collect(directory))
     typer.echo(table(rows))

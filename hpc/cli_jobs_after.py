@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from biosim.errors import OutputError
-from biosim.runs import listed_runs
 from hpc.jobs.cancelling import cancel as cancel_jobs
 from hpc.jobs.fetching import fetch
 from hpc.jobs.logs import followed, last_lines, log_path
@@ -20,7 +19,7 @@ from hpc.jobs.status import narrowed, submissions
 from hpc.jobs.status import status as status_of
 from hpc.jobs.status_table import status_text, summary_line
 from hpc.report import write_report
-from hpc.report_spiking import is_spiking
+from hpc.spiking_comparison import are_spiking, spiking_comparison
 from hpc.summary import collect, summarise
 from hpc.table import table
 from hpc.together import check_alone
@@ -133,9 +132,9 @@ def fetch_results(
     """
     check_alone("fetch-results", "it reads what others wrote")
     found = fetch(directory, out, overwrite)
-    runs = [run.path for run in listed_runs(found.directory) if is_spiking(run.path)]
-    if runs:
-        typer.echo(f"biosim report RUN reports each of {len(runs)} spiking runs")
+    if are_spiking(found.directory):
+        typer.echo(spiking_comparison(found.directory))
+        typer.echo("\nbiosim report RUN draws each of them")
     else:
         rows = summarise(collect(found.directory))
         typer.echo(table(rows))

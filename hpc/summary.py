@@ -21,9 +21,9 @@ from scipy.special import stdtrit
 
 from biosim.errors import OutputError
 from biosim.events import Kind
-from biosim.grid import IRRELEVANT
+from biosim.grid import IRRELEVANT, NO_RESULT
 from biosim.ledger import ARITHMETIC
-from biosim.runs import listed_runs
+from biosim.runs import Listed, listed_runs
 from biosim.store import PROGRESS, STORE
 from biosim.traces import open_run
 from hpc.exchange import is_recording
@@ -182,7 +182,7 @@ def collect(directory: Path) -> list[StoredRun]:
     runs = list(_below(directory))
     if not runs:
         raise OutputError(
-            f"{directory} holds no runs: expected {STORE} in it or below it; a spiking "
+            f"{directory} holds no runs of layers: expected {STORE} in it or below it; a spiking "
             "run is reported by its own directory"
         )
     return runs
@@ -219,14 +219,15 @@ def count(number: float) -> str:
 
 def _below(directory: Path) -> Iterator[StoredRun]:
     for run in listed_runs(directory):
-        if not run.there:
-            missing = f"there is no {STORE} in its directory"
-            yield StoredRun(run.path, run.rule, run.seed, "missing", missing)
-        elif run.rule or not (is_spiking(run.path) or is_recording(run.path)):
-            yield _opened(run.path, run.rule or "-", run.seed)
+        if run.rule or not (is_spiking(run.path) or is_recording(run.path)):
+            yield stored(run)
 
 
-def _opened(path: Path, rule: str, seed: int | None) -> StoredRun:
+def stored(run: Listed) -> StoredRun:
+    """Return a run as far as it can be read."""
+    path, rule, seed = run.path, run.rule or "-", run.seed
+    if not run.there:
+        return StoredRun(path, run.rule, seed, "missing", f"there is no {STORE} in its directory")
     try:
         tree = open_run(path)
     except (OutputError, OSError, ValueError, KeyError) as problem:
@@ -237,9 +238,11 @@ def _opened(path: Path, rule: str, seed: int | None) -> StoredRun:
     if status == "running":
         try:
             told = json.loads((path / PROGRESS).read_text(encoding="utf-8"))
-            error = f"epoch {told['epoch']} of {told['epochs']}; last heard of {told['updated']}"
+            unit = "epoch" if "epochs" in told else "tick"
+            done = f"{unit} {told[unit]:,} of {told[f'{unit}s']:,}"
+            error = f"{done}; last heard of {told['updated']}"
         except (OSError, ValueError, KeyError, TypeError):
-            error = "no epoch is done"
+            error = "nothing is done"
     known = tree if "scenario" in said else None  # else it was killed before it wrote anything
     return StoredRun(path, said.get("rule", rule), said.get("seed", seed), status, error, known)
 
@@ -249,7 +252,7 @@ def _settings(run: StoredRun) -> dict[str, Any]:
     scenario = run.attributes.get("scenario", {})
     found = {"scenario": scenario.get("name")}
     for table, keys in scenario.items():
-        if isinstance(keys, Mapping) and table != "record":
+        if isinstance(keys, Mapping) and table not in NO_RESULT:
             found |= {f"{table}.{k}": v for k, v in keys.items()}
     return {key: value for key, value in found.items() if key not in IRRELEVANT}
 

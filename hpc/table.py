@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from hpc.summary import DIRECTIONS, Row, count, percent
 
@@ -21,6 +21,7 @@ SUPERVISED = (
     " * supervised read-out: it learns from labels beside the rule, by the delta rule, or by "
     "counting for which class a neuron spikes most."
 )
+WORDS = ("rule", "other ways %", "transp.", "phases")
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -60,16 +61,15 @@ def table(rows: Sequence[Row]) -> str:
         ]
     meaning = MEANING + (SUPERVISED if any(row.supervised_readout for row in rows) else "")
     scenarios = ", ".join(dict.fromkeys(row.scenario for row in rows if row.scenario))
-    parts = [f"scenario {scenarios or '-'}", _aligned(answers), _aligned(costs)]
+    parts = [f"scenario {scenarios or '-'}", aligned(answers, WORDS), aligned(costs, WORDS)]
     parts.append(textwrap.fill(meaning, 100, break_on_hyphens=False))
     if unfinished:
         parts.append("\n".join(["Not finished, and not in any number above:", *unfinished]))
     return "\n\n".join(parts)
 
 
-def _aligned(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return a table, numbers to the right."""
-    words = ("rule", "other ways %", "transp.", "phases")
+def aligned(rows: Sequence[Mapping[str, str]], words: Collection[str]) -> str:
+    """Return rows of the same columns as plain text: numbers to the right, `words` to the left."""
     columns = [(name, [name, *(row[name] for row in rows)]) for name in rows[0]]
     padded = [
         [f"{cell:{'<' if name in words else '>'}{max(map(len, cells))}}" for cell in cells]

@@ -299,7 +299,7 @@ def test_runs_that_did_not_finish_are_listed_and_in_no_mean(tmp_path: Path) -> N
         "backprop, seed 3: running; epoch 1 of 8; last heard of now",
         "backprop, seed 4: missing; there is no run.zarr in its directory",
         "backprop, seed 5: unreadable; ",
-        "backprop, seed 6: running; no epoch is done",
+        "backprop, seed 6: running; nothing is done",
     ):
         assert line in text
 
