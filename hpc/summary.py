@@ -182,7 +182,7 @@ def collect(directory: Path) -> list[StoredRun]:
     runs = list(_below(directory))
     if not runs:
         raise OutputError(
-            f"{directory} holds no runs of layers: expected {STORE} in it or below it; a spiking "
+            f"{directory} holds no runs: expected {STORE} in it or below it; a spiking "
             "run is reported by its own directory"
         )
     return runs

@@ -224,7 +224,9 @@ def test_a_single_run_is_drawn(browser: Any, comparison: Path) -> None:
     assert problems(browser, report) == []
 
 
-@pytest.mark.parametrize("rate", [3200.0, 10**4.85, 7000.0])
+@pytest.mark.parametrize(
+    "rate", [7000.0, *(pytest.param(rate, marks=pytest.mark.slow) for rate in (3200.0, 10**4.85))]
+)
 def test_the_axis_of_a_single_speed_has_ticks(
     rate: float, browser: Any, comparison: Path, tmp_path: Path
 ) -> None:
@@ -349,7 +351,16 @@ SPOILED: dict[str, tuple[Callable[[str], str], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", SPOILED)
+QUICK_TO_SPOIL = ("plots without data", "a script from elsewhere", "an error")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(what, marks=() if what in QUICK_TO_SPOIL else pytest.mark.slow)
+        for what in SPOILED
+    ],
+)
 def test_a_spoiled_report_is_found(
     what: str, browser: Any, comparison: Path, tmp_path: Path
 ) -> None:

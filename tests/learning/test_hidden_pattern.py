@@ -55,7 +55,7 @@ def test_the_pattern_is_found_with_the_numbers_of_the_paper() -> None:
         ({"a_plus": 0.0, "a_minus": 0.0}, (0.99, 1.0), (10.0, 1000.0)),
         ({"name": "frozen"}, (0.99, 1.0), (10.0, 1000.0)),
         pytest.param({"a_minus": 0.0}, (0.99, 1.0), (50.0, 1000.0), marks=pytest.mark.slow),
-        ({"a_minus": 1.2 * 2.0**-6}, (0.0, 0.1), (0.0, 5.0)),
+        pytest.param({"a_minus": 1.2 * 2.0**-6}, (0.0, 0.1), (0.0, 5.0), marks=pytest.mark.slow),
         pytest.param({"pairing": "all"}, (0.0, 0.1), (0.0, 5.0), marks=pytest.mark.slow),
     ],
     ids=["no learning", "frozen", "no depression", "too much depression", "all pairs"],

@@ -32,6 +32,7 @@ def test_recordings_are_learnt(recordings: Path, tmp_path: Path) -> None:
     assert percent("stdp", recordings, tmp_path / "out", "run.epochs=1") >= LEARNT
 
 
+@pytest.mark.slow
 def test_they_are_not_without_plasticity(recordings: Path, tmp_path: Path) -> None:
     assert percent("frozen", recordings, tmp_path / "out", "run.epochs=1") <= NOT_LEARNT
 

@@ -212,7 +212,11 @@ run_together(1, {limit}, program)
     ("what", "expected"),
     [
         ("time.sleep(40)", r"biosim: rank 0 of 2 waited 1 s in .* for rank 1; look"),
-        ("raise ValueError('no such synapse')", r"rank 1 of 2: ValueError: no such synapse"),
+        pytest.param(
+            "raise ValueError('no such synapse')",
+            r"rank 1 of 2: ValueError: no such synapse",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "sys.exit(3)",
             r"rank 0 of 2 waited 1 s in .* for rank 1|exit",

@@ -219,7 +219,10 @@ def test_every_weight_is_brian2s_through_a_thousand_coincidences() -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        Stdp(w_max="3 mV", weights="multiplicative", pairing="nearest"),
+        pytest.param(
+            Stdp(w_max="3 mV", weights="multiplicative", pairing="nearest"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(Stdp(w_max="3 mV", pairing="immediate"), marks=pytest.mark.slow),
         TripletStdp(w_max="3 mV", w_ref="3 mV"),
     ],

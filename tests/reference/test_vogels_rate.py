@@ -77,7 +77,7 @@ def rates(rho0_hz: float, eta: float, seconds: float = SECONDS) -> np.ndarray:
     return np.bincount(late, minlength=EXCITATORY) / (seconds / 2)
 
 
-@pytest.mark.parametrize("rho0_hz", [3.0, 5.0])
+@pytest.mark.parametrize("rho0_hz", [pytest.param(3.0, marks=pytest.mark.slow), 5.0])
 def test_the_mean_rate_comes_to_its_target(rho0_hz: float) -> None:
     found = rates(rho0_hz, eta=5e-3)
     assert found.mean() == pytest.approx(rho0_hz, rel=0.2)

@@ -116,6 +116,7 @@ def test_a_comparison_that_cannot_start_overwrites_nothing(biosim_command: Comma
     assert (done.code, "'frozen/mine.txt', which is no result" in done.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_parameters_go_to_the_rules_that_have_them(biosim_command: Command) -> None:
     done = biosim_command(
         "compare", "digits", *QUICK, "rule.gain=7", "--rules", "soft_hebb,frozen",

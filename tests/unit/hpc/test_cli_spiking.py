@@ -338,6 +338,7 @@ def test_a_run_that_diverges_ends_with_exit_code_2_and_one_line(command: Command
     assert command("report", "x").code == 0
 
 
+@pytest.mark.slow
 def test_a_run_of_spike_pairs_prints_the_window(command: Command) -> None:
     done = command("run", "spike_pair", "--out", "x")
     assert done.code == 0, done.err

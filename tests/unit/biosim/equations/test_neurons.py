@@ -396,6 +396,7 @@ print(compiled(Spiking(model, "v > 1", "v = 0", method="heun"), 1e-4, "E"))
 """
 
 
+@pytest.mark.slow
 def test_the_code_is_the_same_in_every_process() -> None:
     """Sets of names have another order in every process; ranks must not."""
     made = {
