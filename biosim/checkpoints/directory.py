@@ -31,6 +31,8 @@ FOLDER = "checkpoints"
 LATEST = "LATEST"
 PARTIAL = ".partial-"
 FORMAT = "biosim-checkpoint-1"
+GROUP = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+"""What describes a group that has nothing to say."""
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, zarr.errors.BaseZarrError)
 """What the library raises where a file is missing, or holds something else."""
 
@@ -88,11 +90,15 @@ def complete(path: Path, attributes: Mapping[str, Any], keep: int) -> Path:
 
 
 def _group_all(path: Path) -> None:
-    """Make groups of the directories between the root and its arrays, for who browses them."""
+    """Make groups of the directories between the root and its arrays, for who browses them.
+
+    By hand, like arrays (`arrays.describe`): by the library it takes a tenth of the time that a
+    checkpoint of ten million synapses does.
+    """
     for inner in path.iterdir():
         if inner.is_dir() and not _is_array(inner):
             if not (inner / "zarr.json").exists():
-                zarr.create_group(str(inner), zarr_format=3)
+                (inner / "zarr.json").write_text(json.dumps(GROUP), encoding="utf-8")
             _group_all(inner)
 
 
