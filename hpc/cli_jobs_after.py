@@ -126,7 +126,7 @@ def fetch_results(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace what is there")] = False,
 ) -> None:
-    """Gather the runs of a submission into one comparison, print its table, write a report.
+    """Gather the runs of a submission into one comparison and print its table; of layers, a report.
 
     Example: biosim fetch-results runs/sweep --out results/sweep
     """

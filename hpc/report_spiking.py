@@ -36,7 +36,7 @@ def is_spiking(directory: Path) -> bool:
     store = directory if directory.name == STORE else directory / STORE
     try:
         return zarr.open_group(str(store), mode="r").attrs.get("kind") == "spiking"
-    except (zarr.errors.BaseZarrError, FileNotFoundError, ValueError, KeyError):
+    except (zarr.errors.BaseZarrError, OSError, ValueError, KeyError):
         return False
 
 

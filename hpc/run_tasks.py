@@ -124,7 +124,10 @@ def _curve(length: int, dimension: str, unit: str, about: str) -> _Curve:
 def run_task(
     scenario: TaskScenario, out: str | Path, overwrite: bool, watcher: Watcher | None
 ) -> TaskResult:
-    """Run a scenario and store what it does in the directory `out`; see `hpc.run.run`."""
+    """Run a scenario and store what it does in the directory `out`; see `hpc.run.run`.
+
+    A task makes no checkpoints: one that was interrupted begins anew.
+    """
     check_alone(scenario.name, "a task runs on one rank")
     out = Path(out)
     check_free(out, overwrite)

@@ -1,4 +1,4 @@
-"""Who else was started along with this process, by what the launcher put into the environment.
+"""Who else was started along with this process, by what the launcher says, and on what it runs.
 
 Why a promise is checked: an MPI library that does not understand the launcher starts every process
 as the only one, and all of them compute the same thing and write over each other.

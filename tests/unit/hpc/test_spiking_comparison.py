@@ -55,16 +55,51 @@ def test_each_setting_has_the_mean_of_its_seeds(runs: Path) -> None:
     assert found[WEIGHTS[0], "rate of I, Hz"] != found[WEIGHTS[1], "rate of I, Hz"]
 
 
+def changed(run: Path, **attributes: object) -> None:
+    """Change what a store says of itself."""
+    path = run / "run.zarr/zarr.json"
+    tree = json.loads(path.read_text())
+    tree["attributes"] |= attributes
+    path.write_text(json.dumps(tree))
+
+
 def test_what_is_not_finished_is_told_and_not_counted(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "some")
-    said = tmp_path / "some/1-1/run.zarr/zarr.json"
-    tree = json.loads(said.read_text())
-    tree["attributes"] |= {"status": "stopped", "error": "cancelled"}
-    del tree["attributes"]["result"]
-    said.write_text(json.dumps(tree))
+    changed(tmp_path / "some/1-1", status="stopped", error="cancelled")
     assert rows(tmp_path / "some")[WEIGHTS[1], "rate of I, Hz"][0] == "1/2"
     assert "  1-1: stopped; cancelled" in spiking_comparison(tmp_path / "some")
     assert "Not finished" not in spiking_comparison(runs)
+
+
+def test_a_setting_of_which_nothing_finished_has_a_row(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "some")
+    for seed in range(SEEDS):
+        changed(tmp_path / f"some/1-{seed}", status="diverged", error="v is infinite")
+    assert rows(tmp_path / "some")[WEIGHTS[1], "-"] == ["0/2", "- ± -", "-", "-"]
+
+
+def test_a_damaged_run_does_not_hide_the_others(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "some")
+    (tmp_path / "some/1-0/run.zarr/zarr.json").write_text("{")
+    assert are_spiking(tmp_path / "some")
+    assert rows(tmp_path / "some")[WEIGHTS[1], "rate of I, Hz"][0] == "1/1"
+    assert "  1-0: unreadable; " in spiking_comparison(tmp_path / "some")
+
+
+def test_of_a_seed_that_was_run_twice_the_later_counts(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "some")
+    shutil.copytree(runs / "1-0", tmp_path / "some/0-again")
+    result = biosim.open_run(runs / "1-0").attrs["result"]
+    result["activity"]["I"] |= {"rate_hz": 1e6, "cv": None}
+    changed(tmp_path / "some/0-again", started="9999", result=result)
+    found = rows(tmp_path / "some")
+    assert (found[WEIGHTS[1], "rate of I, Hz"][0], found[WEIGHTS[1], "rate of I, Hz"][3]) == (
+        "2/2",
+        "1e+06",
+    )
+    assert found[WEIGHTS[1], "CV of I"][0] == "1/2"
+    changed(tmp_path / "some/0-again", started="0000")
+    assert rows(tmp_path / "some") == rows(runs)
 
 
 def test_only_spiking_runs_are_compared_so(runs: Path, tmp_path: Path) -> None:
