@@ -21,7 +21,9 @@ MEMORY = re.compile(
     r"|can't allocate memory|bad_alloc|Unable to allocate",
     re.IGNORECASE,
 )
-OVER_MEMORY = re.compile(r"(slurmstepd|srun).*(oom|exceeded memory limit)", re.IGNORECASE)
+OVER_MEMORY = re.compile(
+    r"(slurmstepd|srun).*(oom|out of memory|exceeded memory limit)", re.IGNORECASE
+)
 TIME = re.compile(r"CANCELLED AT .* DUE TO TIME LIMIT")
 NODE = re.compile(r"CANCELLED AT .* DUE TO NODE FAILURE")
 ROOM = re.compile(r"CANCELLED AT .* DUE TO PREEMPTION")

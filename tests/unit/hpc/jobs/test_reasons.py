@@ -17,6 +17,7 @@ TRACEBACK = [
 ]
 ALLOCATION = "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 74.5 GiB for an array"
 CUDA = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB"
+STEP_KILL = "srun: error: n1: task 0: Out Of Memory"
 OOM_KILL = "slurmstepd: error: Detected 1 oom_kill event in StepId=7.batch. Some of the step"
 LIMIT = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-05T10:00:04 DUE TO TIME LIMIT ***"
 NODE = (
@@ -82,6 +83,7 @@ def test_the_memory_that_was_asked_for_is_said() -> None:
     for state, said in (
         (JobState("7", "OUT_OF_MEMORY"), []),
         (JobState("7", "FAILED"), [OOM_KILL]),
+        (JobState("7", "FAILED", 137), [STEP_KILL]),
     ):
         assert "than the 4 GiB that were asked for" in outcome(state, said, "4 GiB")[1]
 
